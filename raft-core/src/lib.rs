@@ -1,0 +1,26 @@
+//! The embedded Raft core: raft-rs behind a small face, one group or ten thousand in a process.
+//!
+//! A [`Runtime`] owns one Raft thread, one apply thread and the snapshot threads. Groups live in it; each has a
+//! [`StateMachine`] of its owner. Callers talk to it through a cheap [`Handle`]. Messages leave through a
+//! [`Transport`] and come in through [`Handle::step`].
+//!
+//! This crate does not know what is in an entry, what a Region or a placement driver is, or any gRPC service but its
+//! own (`raftcore.Raft`, in `net`).
+
+mod clock;
+mod config;
+mod error;
+mod handle;
+mod lease;
+mod machine;
+mod status;
+mod transport;
+
+pub use clock::BootTime;
+pub use config::{GroupConfig, RuntimeConfig};
+pub use error::{Error, ProposeError, Result};
+pub use handle::{Applied, Handle, Runtime, Start};
+pub use lease::Lease;
+pub use machine::{Committed, Mark, Outcome, SnapshotWriter, StateMachine};
+pub use status::{Counters, GroupStatus, Role};
+pub use transport::{Destination, Router, Transport};

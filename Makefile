@@ -16,7 +16,7 @@ setup: ## Say what is missing here, and install what the tests need (root on Deb
 .PHONY: playground
 playground: ## A whole cluster on this machine with a load: ARGS="--seconds 90 --chaos", ARGS=--help
 	@scripts/setup --check
-	@cargo build --bin pd-server --bin store --bin playground
+	@cargo build -p pd-server -p store -p tests --bin pd-server --bin store --bin playground
 	@target/debug/playground $(ARGS)
 
 .PHONY: test
@@ -44,5 +44,5 @@ fmt: ## Format everything
 
 .PHONY: bench
 bench: ## Measure the hot paths; prints a table and writes target/bench.json
-	cargo build --release --bin pd-server --bin bench
+	cargo build --release -p pd-server -p tests --bin pd-server --bin bench
 	@target/release/bench $(ARGS)

@@ -1,0 +1,280 @@
+//! Where each record of PD's state lies and how it is written: the one place that knows paths and encodings.
+//!
+//! The paths are those of tikv/pd, so that tools which read them find what they expect. Numbers are written in three
+//! ways, per key: 8 bytes big-endian, lower-case hexadecimal text without padding, or decimal text.
+
+use bytes::Bytes;
+
+/// The cluster id: 8 bytes big-endian. The only key of PD that does not lie under the id's root.
+pub const CLUSTER_ID: &[u8] = b"/pd/cluster_id";
+
+/// Settings of the resource group that everything falls into: protobuf `ResourceGroup`.
+pub const RESOURCE_GROUP_DEFAULT: &[u8] = b"resource_group/settings/default";
+
+/// Configuration of the clients' resource control: JSON.
+pub const RESOURCE_GROUP_CONTROLLER: &[u8] = b"resource_group/controller";
+
+/// The keys under the root of one cluster, `/pd/{cluster id}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    root: String,
+}
+
+impl Keys {
+    /// The keys of the cluster with this id.
+    pub fn new(cluster_id: u64) -> Self {
+        Self { root: format!("/pd/{cluster_id}") }
+    }
+
+    /// End of the reserved window of ids, the last that may be handed out: 8 bytes big-endian.
+    pub fn alloc_id(&self) -> Bytes {
+        self.under("alloc_id")
+    }
+
+    /// Upper bound of the granted window of timestamps, in nanoseconds of wall time: 8 bytes big-endian.
+    pub fn timestamp(&self) -> Bytes {
+        self.under("timestamp")
+    }
+
+    /// The cluster's own record, protobuf `metapb.Cluster`; its presence means bootstrapped.
+    pub fn cluster(&self) -> Bytes {
+        self.under("raft")
+    }
+
+    /// When the cluster was bootstrapped, in nanoseconds of wall time: 8 bytes big-endian.
+    pub fn bootstrap_time(&self) -> Bytes {
+        self.under("raft/status/raft_bootstrap_time")
+    }
+
+    /// A store's record, protobuf `metapb.Store`.
+    pub fn store(&self, store_id: u64) -> Bytes {
+        self.under(&format!("raft/s/{store_id:020}"))
+    }
+
+    /// Start of the stores' records; the range ends before [`Keys::stores_end`].
+    pub fn stores(&self) -> Bytes {
+        self.under("raft/s/")
+    }
+
+    /// End (exclusive) of the stores' records.
+    pub fn stores_end(&self) -> Bytes {
+        self.under("raft/s0")
+    }
+
+    /// A Region's record as the bootstrap writes it, protobuf `metapb.Region`.
+    pub fn region(&self, region_id: u64) -> Bytes {
+        self.under(&format!("raft/r/{region_id:020}"))
+    }
+
+    /// The smallest resolved timestamp over all stores: hexadecimal text.
+    pub fn min_resolved_ts(&self) -> Bytes {
+        self.under("raft/min_resolved_ts")
+    }
+
+    /// A timestamp kept for clients outside the cluster: hexadecimal text.
+    pub fn external_timestamp(&self) -> Bytes {
+        self.under("raft/external_timestamp")
+    }
+
+    /// The replicated configuration: JSON.
+    pub fn config(&self) -> Bytes {
+        self.under("config")
+    }
+
+    /// The safe point of unified garbage collection: hexadecimal text.
+    pub fn gc_safe_point(&self) -> Bytes {
+        self.under("gc/safe_point")
+    }
+
+    /// A keyspace's record, protobuf `keyspacepb.KeyspaceMeta`.
+    pub fn keyspace_meta(&self, keyspace_id: u32) -> Bytes {
+        self.under(&format!("keyspaces/meta/{keyspace_id:08}"))
+    }
+
+    /// The id of the keyspace with this name: decimal text.
+    pub fn keyspace_id(&self, name: &str) -> Bytes {
+        self.under(&format!("keyspaces/id/{name}"))
+    }
+
+    /// A rule that labels a range of keys: JSON.
+    pub fn region_label(&self, rule_id: &str) -> Bytes {
+        self.under(&format!("region_label/{rule_id}"))
+    }
+
+    /// The leader's record, protobuf `pdpb.Member`, written by each new leader.
+    pub fn leader(&self) -> Bytes {
+        self.under("leader")
+    }
+
+    /// A member's record: protobuf `pdpb.Member` with name, id, peer and client URLs.
+    pub fn member(&self, member_id: u64) -> Bytes {
+        self.under(&format!("member/{member_id}"))
+    }
+
+    /// Start of all that is kept of members; the range ends before [`Keys::members_end`].
+    pub fn members(&self) -> Bytes {
+        self.under("member/")
+    }
+
+    /// End (exclusive) of all that is kept of members.
+    pub fn members_end(&self) -> Bytes {
+        self.under("member0")
+    }
+
+    /// The version of a member's program: text.
+    pub fn member_binary_version(&self, member_id: u64) -> Bytes {
+        self.under(&format!("member/{member_id}/binary_version"))
+    }
+
+    /// The folder of a member's program: text.
+    pub fn member_deploy_path(&self, member_id: u64) -> Bytes {
+        self.under(&format!("member/{member_id}/deploy_path"))
+    }
+
+    /// The commit that a member's program was built from: text.
+    pub fn member_git_hash(&self, member_id: u64) -> Bytes {
+        self.under(&format!("member/{member_id}/git_hash"))
+    }
+
+    fn under(&self, path: &str) -> Bytes {
+        Bytes::from(format!("{}/{path}", self.root))
+    }
+}
+
+/// A value that does not have the form that its key asks for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("value is not {expected}: {found}")]
+pub struct DecodeError {
+    /// The form that was expected.
+    pub expected: &'static str,
+    /// What was found, shortened, in hexadecimal.
+    pub found: String,
+}
+
+/// Writes a number as 8 bytes big-endian.
+pub fn encode_be(number: u64) -> Bytes {
+    Bytes::copy_from_slice(&number.to_be_bytes())
+}
+
+/// Reads a number of 8 bytes big-endian.
+///
+/// # Errors
+/// The value has another length.
+pub fn decode_be(value: &[u8]) -> Result<u64, DecodeError> {
+    let bytes = value.try_into().map_err(|_| wrong("a big-endian number of 8 bytes", value))?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+/// Writes a number as lower-case hexadecimal text without padding.
+pub fn encode_hex(number: u64) -> Bytes {
+    Bytes::from(format!("{number:x}"))
+}
+
+/// Reads a number of lower-case hexadecimal text.
+///
+/// # Errors
+/// The value is empty, too long or holds another character.
+pub fn decode_hex(value: &[u8]) -> Result<u64, DecodeError> {
+    let strict = value.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    std::str::from_utf8(value)
+        .ok()
+        .filter(|_| strict)
+        .and_then(|text| u64::from_str_radix(text, 16).ok())
+        .ok_or_else(|| wrong("a hexadecimal number", value))
+}
+
+/// Writes a number as decimal text.
+pub fn encode_decimal(number: u64) -> Bytes {
+    Bytes::from(number.to_string())
+}
+
+/// Reads a number of decimal text.
+///
+/// # Errors
+/// The value is empty, too large or holds another character.
+pub fn decode_decimal(value: &[u8]) -> Result<u64, DecodeError> {
+    let strict = value.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(value)
+        .ok()
+        .filter(|_| strict)
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| wrong("a decimal number", value))
+}
+
+fn wrong(expected: &'static str, value: &[u8]) -> DecodeError {
+    // Enough to recognise the value, little enough for a log line.
+    const SHOWN_BYTES: usize = 32;
+    DecodeError { expected, found: hex::encode(&value[..value.len().min(SHOWN_BYTES)]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_those_of_the_field() {
+        let keys = Keys::new(7_711_470_341_570_131_228);
+        let table: &[(Bytes, &str)] = &[
+            (keys.alloc_id(), "/pd/7711470341570131228/alloc_id"),
+            (keys.timestamp(), "/pd/7711470341570131228/timestamp"),
+            (keys.cluster(), "/pd/7711470341570131228/raft"),
+            (keys.bootstrap_time(), "/pd/7711470341570131228/raft/status/raft_bootstrap_time"),
+            (keys.store(4), "/pd/7711470341570131228/raft/s/00000000000000000004"),
+            (keys.store(u64::MAX), "/pd/7711470341570131228/raft/s/18446744073709551615"),
+            (keys.region(100), "/pd/7711470341570131228/raft/r/00000000000000000100"),
+            (keys.min_resolved_ts(), "/pd/7711470341570131228/raft/min_resolved_ts"),
+            (keys.external_timestamp(), "/pd/7711470341570131228/raft/external_timestamp"),
+            (keys.config(), "/pd/7711470341570131228/config"),
+            (keys.gc_safe_point(), "/pd/7711470341570131228/gc/safe_point"),
+            (keys.keyspace_meta(0), "/pd/7711470341570131228/keyspaces/meta/00000000"),
+            (keys.keyspace_id("DEFAULT"), "/pd/7711470341570131228/keyspaces/id/DEFAULT"),
+            (keys.region_label("keyspaces/0"), "/pd/7711470341570131228/region_label/keyspaces/0"),
+            (keys.leader(), "/pd/7711470341570131228/leader"),
+            (keys.member(9), "/pd/7711470341570131228/member/9"),
+            (keys.member_binary_version(9), "/pd/7711470341570131228/member/9/binary_version"),
+            (keys.member_deploy_path(9), "/pd/7711470341570131228/member/9/deploy_path"),
+            (keys.member_git_hash(9), "/pd/7711470341570131228/member/9/git_hash"),
+        ];
+        for (key, path) in table {
+            assert_eq!(key, path.as_bytes());
+        }
+    }
+
+    #[test]
+    fn ranges_hold_their_records_and_nothing_else() {
+        let keys = Keys::new(1);
+        for id in [0, 1, u64::MAX] {
+            assert!(keys.stores() <= keys.store(id) && keys.store(id) < keys.stores_end());
+            assert!(keys.members() <= keys.member(id) && keys.member(id) < keys.members_end());
+        }
+        assert!(keys.bootstrap_time() > keys.stores_end(), "the bootstrap time is no store");
+        assert!(keys.region(1) < keys.stores());
+    }
+
+    #[test]
+    fn numbers_survive_each_encoding() {
+        for number in [0, 1, 255, 1_000, 0x0102_0304_0506_0708, u64::MAX] {
+            assert_eq!(decode_be(&encode_be(number)), Ok(number));
+            assert_eq!(decode_hex(&encode_hex(number)), Ok(number));
+            assert_eq!(decode_decimal(&encode_decimal(number)), Ok(number));
+        }
+        assert_eq!(encode_be(0x0102_0304_0506_0708), vec![1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(encode_hex(0xabc), "abc");
+        assert_eq!(encode_decimal(42), "42");
+    }
+
+    #[test]
+    fn other_forms_are_refused() {
+        for value in [&b""[..], b"1234567", b"123456789"] {
+            assert!(decode_be(value).is_err(), "{value:?}");
+        }
+        for value in [&b""[..], b"0x1", b"AB", b"+1", b" 1", b"11112222333344445"] {
+            assert!(decode_hex(value).is_err(), "{value:?}");
+        }
+        for value in [&b""[..], b"-1", b"+1", b"1 ", b"18446744073709551616", b"\xff"] {
+            assert!(decode_decimal(value).is_err(), "{value:?}");
+        }
+        let error = decode_be(b"ab").unwrap_err();
+        assert_eq!(error.to_string(), "value is not a big-endian number of 8 bytes: 6162");
+    }
+}

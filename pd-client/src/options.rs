@@ -1,0 +1,30 @@
+//! How patient a client is. The defaults suit a group on one network; they stand once, here.
+
+use std::time::Duration;
+
+/// Timeouts of a [`Client`](crate::Client).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The whole of one call, all attempts and pauses included; `Client::with_deadline` changes it for some calls.
+    /// Above the 3 s that electing a leader may take on a loaded machine.
+    pub call_timeout: Duration,
+    /// One attempt of a unary call. A leader that is elected but not ready holds calls up to 1 s, so it must be longer.
+    pub attempt_timeout: Duration,
+    /// Making one connection.
+    pub connect_timeout: Duration,
+    /// A timestamp stream that owes an answer for this long is dropped and reopened on the leader that the members
+    /// name then. A stopped process closes no connection: silence is all that a client notices. Each drop without an
+    /// answer between doubles the patience, up to four times this, so that a slow leader is not asked in vain for ever.
+    pub tso_silence: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            call_timeout: Duration::from_secs(10),
+            attempt_timeout: Duration::from_secs(2),
+            connect_timeout: Duration::from_secs(1),
+            tso_silence: Duration::from_millis(500),
+        }
+    }
+}

@@ -22,7 +22,8 @@ pub struct Handle {}
 /// How a group begins here.
 #[derive(Clone, Debug)]
 pub enum Start {
-    /// The first members of a new group; every one of them starts with the same set.
+    /// The first members of a new group; every one of them starts with the same set. Where the log knows the group
+    /// already (a split that is applied again after a crash), it goes on from there as `Restart` does.
     Bootstrap(ConfState),
     /// A peer without data that waits for its leader's snapshot or log.
     Empty,
@@ -44,8 +45,9 @@ pub struct Applied {
 impl Runtime {
     /// Opens the log and starts the threads.
     ///
-    /// `orphan` gets, on the Raft thread, messages for groups that are not here (never blocks; may ask the owner to
-    /// create the peer).
+    /// `orphan` gets, on the Raft thread, messages that no group here takes: the group is not here, is here under
+    /// another Raft id than the message's `to`, or has removed its `from` ([`Handle::set_removed`]). It never blocks;
+    /// it may ask the owner to create the peer.
     pub fn start(
         config: RuntimeConfig,
         transport: Arc<dyn Transport>,
@@ -92,6 +94,20 @@ impl Handle {
         todo!()
     }
 
+    /// Campaigns at once, without waiting for the election timeout: for the first leader of a Region that was split
+    /// off. Does nothing on a leader or a learner.
+    pub fn campaign(&self, group: u64) {
+        let _ = group;
+        todo!()
+    }
+
+    /// Names the members that were removed from the group for good: their messages go to the orphan callback instead
+    /// of into Raft (rule 13). Replaces what was set before.
+    pub fn set_removed(&self, group: u64, ids: Vec<u64>) {
+        let _ = (group, ids);
+        todo!()
+    }
+
     /// Proposes and waits until this member has applied it. With `term`, only as leader of exactly that term (rule 4).
     pub async fn propose(&self, group: u64, term: Option<u64>, data: Bytes) -> std::result::Result<Applied, ProposeError> {
         let _ = (group, term, data);
@@ -129,7 +145,8 @@ impl Handle {
         todo!()
     }
 
-    /// A received snapshot: its message and the file with its data, which the runtime takes.
+    /// A received snapshot: its message and the file with its data, in [`Handle::snapshot_dir`], which the runtime
+    /// takes: checked against the message's descriptor, synced, and removed once it is installed or refused.
     pub fn step_snapshot(&self, envelope: Envelope, file: PathBuf) {
         let _ = (envelope, file);
         todo!()

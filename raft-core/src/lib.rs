@@ -13,6 +13,7 @@ mod error;
 mod handle;
 mod lease;
 mod machine;
+pub mod net;
 mod status;
 mod transport;
 
@@ -24,3 +25,7 @@ pub use lease::Lease;
 pub use machine::{Committed, Mark, Outcome, SnapshotWriter, StateMachine};
 pub use status::{Counters, GroupStatus, Role};
 pub use transport::{Destination, Router, Transport};
+
+/// Index and term at which the log of a bootstrapped group begins, as if a snapshot stood there. Not 0, so that a
+/// member added later cannot get the log from its very start and miss the first membership: it gets a snapshot.
+pub const BOOTSTRAP_INDEX: u64 = 1;

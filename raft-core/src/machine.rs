@@ -8,7 +8,7 @@ use proto::eraftpb::{ConfChangeV2, ConfState};
 /// How far a state machine is: written by it in the same atomic batch as the data of the last entry.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Mark {
-    /// Index of the last applied entry, 0 in a fresh group.
+    /// Index of the last applied entry; 0 in a peer without data.
     pub index: u64,
     /// Term of that entry.
     pub term: u64,
@@ -58,8 +58,13 @@ pub type SnapshotWriter = Box<dyn FnOnce(&mut dyn io::Write) -> io::Result<Mark>
 /// No time and no chance inside: equal entries give equal states on every member. An I/O error is fatal for the
 /// process: the runtime logs it and aborts, since a member that skips an entry is worse than one that is down.
 pub trait StateMachine: Send + 'static {
-    /// The durable mark. At start the runtime applies again whatever the log holds above it.
+    /// The mark of what it holds now. At start, where it is the durable one, the runtime applies again whatever the
+    /// log holds above it. (The one call that comes from the Raft thread, before any other.)
     fn mark(&self) -> Mark;
+
+    /// A new group begins here: takes the mark, whose index is [`crate::BOOTSTRAP_INDEX`], and nothing else. Durable
+    /// with the next flush. Not called when the machine comes with a mark of at least that index (a split's right part).
+    fn bootstrap(&mut self, mark: Mark) -> io::Result<()>;
 
     /// Applies entries in order: one outcome an entry. Need not be durable on return; must be atomic an entry.
     fn apply(&mut self, entries: Vec<Committed>) -> io::Result<Vec<Outcome>>;
@@ -72,4 +77,10 @@ pub trait StateMachine: Send + 'static {
 
     /// Replaces the whole state by a received snapshot, durably, and takes its mark.
     fn install(&mut self, mark: Mark, file: &mut dyn io::Read) -> io::Result<()>;
+
+    /// The group ends here ([`crate::Handle::destroy`]): nothing is applied any more and the log is still there. The
+    /// owner, whose tombstone is already durable, removes the data now; the log goes after it (rule 14).
+    fn destroyed(self: Box<Self>) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -1,1 +1,39 @@
-//! Stub.
+//! The planner of a placement driver: it learns from heartbeats where every Region is and tells Stores what to do.
+//!
+//! It is a value without clock, chance, threads, I/O or wire types: the caller hands in events and the time
+//! (`Planner::handle_*`, `Planner::tick`), drains [`Effect`]s after each call, and calls `tick` again at
+//! `Planner::next_wakeup`. Other threads look Regions up through a [`RegionReader`], which never blocks the planner.
+//!
+//! ```
+//! use scheduler::{Config, Planner, Time};
+//!
+//! let mut planner = Planner::new(Config::default(), 7, Time(0));
+//! planner.tick(Time(0));
+//! while let Some(effect) = planner.poll_effect() {
+//!     drop(effect); // carry it out
+//! }
+//! ```
+
+mod config;
+mod effect;
+mod explain;
+mod index;
+pub mod model;
+mod operator;
+mod planner;
+mod refusal;
+
+pub use config::Config;
+pub use effect::{
+    Action, Command, Effect, OperatorChange, OperatorEvent, PeerChange, PeerChangeKind, SplitPolicy,
+    StoreEvent,
+};
+pub use explain::{Noted, RegionExplanation, StoreExplanation, StoreSummary};
+pub use index::RegionReader;
+pub use model::{
+    DownPeer, Flow, Liveness, NodeState, OperatorId, Peer, PeerId, PeerRole, RegionEpoch, RegionId,
+    RegionMeta, RegionReport, RegionView, StoreId, StoreLabel, StoreMeta, StoreState, StoreStats, Time,
+};
+pub use operator::{Cause, EndReason, OperatorKind, OperatorRequest, OperatorView, Step, StepBlock};
+pub use planner::{IdRange, Planner, SplitGrant, SplitIds};
+pub use refusal::{Refusal, RefusalKind};

@@ -1,0 +1,3 @@
+//! The Region index.
+mod reader;
+pub use reader::RegionReader;

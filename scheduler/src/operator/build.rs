@@ -1,0 +1,1 @@
+//! Steps for each wish, in the order in which they are safe.

@@ -1,0 +1,286 @@
+//! Why something was not done, with the numbers that decided. Nothing is refused silently.
+
+use std::fmt;
+
+use crate::model::{Liveness, PeerId, RegionEpoch, RegionId, StoreId};
+
+/// A reason, with number and limit where there is one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The Region is not in the index.
+    #[error("region {0} is not known")]
+    UnknownRegion(RegionId),
+    /// The Store is not known.
+    #[error("store {0} is not known")]
+    UnknownStore(StoreId),
+    /// A heartbeat without leader, Peers or with a leader that is not one of its Peers; a reversed range.
+    #[error("region {region}: {what}")]
+    BadReport {
+        /// Which.
+        region: RegionId,
+        /// What is wrong and what would be right.
+        what: &'static str,
+    },
+    /// A heartbeat or request shows an older picture than the one known.
+    #[error("region {region} is stale: epoch [{given}], known is region {known_region} with epoch [{known}]")]
+    StaleEpoch {
+        /// The Region named.
+        region: RegionId,
+        /// Its epoch as given.
+        given: RegionEpoch,
+        /// The Region that is newer: itself, or one that overlaps it.
+        known_region: RegionId,
+        /// Its epoch.
+        known: RegionEpoch,
+    },
+    /// A heartbeat of a leader whose term has passed.
+    #[error("region {region} is stale: term {given}, known is {known}")]
+    StaleTerm {
+        /// Which.
+        region: RegionId,
+        /// As given.
+        given: u64,
+        /// As known.
+        known: u64,
+    },
+    /// `halt_scheduling` is on.
+    #[error("scheduling is halted")]
+    Halted,
+    /// A balance waits until the routes are complete.
+    #[error("not all routes are known yet: store {store} reports {reported} replicas, {known} are known")]
+    NotPrepared {
+        /// A Store that lacks some.
+        store: StoreId,
+        /// What it says.
+        reported: u64,
+        /// What the index has.
+        known: u64,
+    },
+    /// The pool of ids does not hold enough: give more by `handle_ids` and ask again.
+    #[error("{needed} ids are needed, {available} are at hand")]
+    IdsLacking {
+        /// How many it takes.
+        needed: u64,
+        /// How many there are.
+        available: u64,
+    },
+    /// More pieces than one request may ask for.
+    #[error("{count} new regions asked for, at most {limit} at a time")]
+    TooManySplits {
+        /// Asked for.
+        count: u64,
+        /// Allowed.
+        limit: u64,
+    },
+    /// The Region has an operator already.
+    #[error("region {0} has an operator already")]
+    OperatorRuns(RegionId),
+    /// The Region has none.
+    #[error("region {0} has no operator")]
+    NoOperator(RegionId),
+    /// As many operators of this kind run as may.
+    #[error("{running} operators of this kind run, the limit is {limit}")]
+    OperatorLimit {
+        /// Running now.
+        running: usize,
+        /// By configuration.
+        limit: usize,
+    },
+    /// The Region is inside a joint change.
+    #[error("region {0} is in a joint state")]
+    Joint(RegionId),
+    /// The Region has no leader that is known.
+    #[error("region {0} has no known leader")]
+    NoLeader(RegionId),
+    /// The Store has one of its replicas already.
+    #[error("store {0} holds a replica of the region already")]
+    HoldsReplica(StoreId),
+    /// The Store holds none of its replicas.
+    #[error("store {0} holds no replica of the region")]
+    HoldsNoReplica(StoreId),
+    /// The Store is not Up.
+    #[error("store {0} is on its way out or gone")]
+    StoreLeaves(StoreId),
+    /// The Store is not heard.
+    #[error("store {store} is {liveness:?}: silent for {silent_ms} ms")]
+    StoreSilent {
+        /// Which.
+        store: StoreId,
+        /// How it is judged.
+        liveness: Liveness,
+        /// For how long.
+        silent_ms: u64,
+    },
+    /// The Store asked to be spared.
+    #[error("store {0} is busy")]
+    StoreBusy(StoreId),
+    /// The Store's disk is too full.
+    #[error("store {store} uses {used_per_mille} per mille of its disk, the limit is {limit_per_mille}")]
+    LowSpace {
+        /// Which.
+        store: StoreId,
+        /// Used part.
+        used_per_mille: u64,
+        /// By configuration.
+        limit_per_mille: u64,
+    },
+    /// The Store has as many snapshots in hand as it may.
+    #[error("store {store} has {count} snapshots in hand, the limit is {limit}")]
+    Snapshots {
+        /// Which.
+        store: StoreId,
+        /// Now.
+        count: u64,
+        /// By configuration.
+        limit: u64,
+    },
+    /// The Store has as many pending Peers as it may.
+    #[error("store {store} has {count} pending peers, the limit is {limit}")]
+    PendingPeers {
+        /// Which.
+        store: StoreId,
+        /// Now.
+        count: u64,
+        /// By configuration.
+        limit: u64,
+    },
+    /// The Store has as much on its way to it as fits at a time.
+    #[error(
+        "store {store} has {count} moves of {bytes} bytes on their way, the limit is {limit} or {limit_bytes} bytes"
+    )]
+    MovesInFlight {
+        /// Which.
+        store: StoreId,
+        /// Moves on their way.
+        count: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// Moves that are always allowed.
+        limit: u64,
+        /// Bytes up to which more are allowed.
+        limit_bytes: u64,
+    },
+    /// The Peer is down or far behind.
+    #[error("peer {0} is down or pending")]
+    Ailing(PeerId),
+    /// The Peer has no vote.
+    #[error("peer {0} is not a voter")]
+    NotVoter(PeerId),
+    /// No Store may take the replica; the Stores' own reasons stand before it in the chain.
+    #[error("no store can take a replica of region {region}: {stores} stores looked at, {up} of them up")]
+    NoTarget {
+        /// Which.
+        region: RegionId,
+        /// Stores looked at.
+        stores: usize,
+        /// Of them Up.
+        up: usize,
+    },
+    /// No other voter may lead.
+    #[error("no other voter of region {0} can lead")]
+    NoLeaderTarget(RegionId),
+    /// Removing it would leave fewer healthy replicas than there should be.
+    #[error("region {region} has {healthy} other healthy voters, {needed} are needed")]
+    TooFewHealthy {
+        /// Which.
+        region: RegionId,
+        /// Without the one in question.
+        healthy: usize,
+        /// Needed.
+        needed: usize,
+    },
+    /// The index is full.
+    #[error("{count} {what} are known, the limit is {limit}")]
+    Full {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        count: u64,
+        /// The bound.
+        limit: u64,
+    },
+    /// The request itself makes no sense.
+    #[error("{0}")]
+    BadRequest(&'static str),
+}
+
+/// The kinds of refusals, to count them by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "each is the kind of the refusal of that name")]
+pub enum RefusalKind {
+    UnknownRegion,
+    UnknownStore,
+    BadReport,
+    StaleEpoch,
+    StaleTerm,
+    Halted,
+    NotPrepared,
+    IdsLacking,
+    TooManySplits,
+    OperatorRuns,
+    NoOperator,
+    OperatorLimit,
+    Joint,
+    NoLeader,
+    HoldsReplica,
+    HoldsNoReplica,
+    StoreLeaves,
+    StoreSilent,
+    StoreBusy,
+    LowSpace,
+    Snapshots,
+    PendingPeers,
+    MovesInFlight,
+    Ailing,
+    NotVoter,
+    NoTarget,
+    NoLeaderTarget,
+    TooFewHealthy,
+    Full,
+    BadRequest,
+}
+
+impl Refusal {
+    /// What it is counted by.
+    #[must_use]
+    pub const fn kind(&self) -> RefusalKind {
+        match self {
+            Refusal::UnknownRegion(_) => RefusalKind::UnknownRegion,
+            Refusal::UnknownStore(_) => RefusalKind::UnknownStore,
+            Refusal::BadReport { .. } => RefusalKind::BadReport,
+            Refusal::StaleEpoch { .. } => RefusalKind::StaleEpoch,
+            Refusal::StaleTerm { .. } => RefusalKind::StaleTerm,
+            Refusal::Halted => RefusalKind::Halted,
+            Refusal::NotPrepared { .. } => RefusalKind::NotPrepared,
+            Refusal::IdsLacking { .. } => RefusalKind::IdsLacking,
+            Refusal::TooManySplits { .. } => RefusalKind::TooManySplits,
+            Refusal::OperatorRuns(_) => RefusalKind::OperatorRuns,
+            Refusal::NoOperator(_) => RefusalKind::NoOperator,
+            Refusal::OperatorLimit { .. } => RefusalKind::OperatorLimit,
+            Refusal::Joint(_) => RefusalKind::Joint,
+            Refusal::NoLeader(_) => RefusalKind::NoLeader,
+            Refusal::HoldsReplica(_) => RefusalKind::HoldsReplica,
+            Refusal::HoldsNoReplica(_) => RefusalKind::HoldsNoReplica,
+            Refusal::StoreLeaves(_) => RefusalKind::StoreLeaves,
+            Refusal::StoreSilent { .. } => RefusalKind::StoreSilent,
+            Refusal::StoreBusy(_) => RefusalKind::StoreBusy,
+            Refusal::LowSpace { .. } => RefusalKind::LowSpace,
+            Refusal::Snapshots { .. } => RefusalKind::Snapshots,
+            Refusal::PendingPeers { .. } => RefusalKind::PendingPeers,
+            Refusal::MovesInFlight { .. } => RefusalKind::MovesInFlight,
+            Refusal::Ailing(_) => RefusalKind::Ailing,
+            Refusal::NotVoter(_) => RefusalKind::NotVoter,
+            Refusal::NoTarget { .. } => RefusalKind::NoTarget,
+            Refusal::NoLeaderTarget(_) => RefusalKind::NoLeaderTarget,
+            Refusal::TooFewHealthy { .. } => RefusalKind::TooFewHealthy,
+            Refusal::Full { .. } => RefusalKind::Full,
+            Refusal::BadRequest(_) => RefusalKind::BadRequest,
+        }
+    }
+}
+
+impl fmt::Display for RefusalKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}

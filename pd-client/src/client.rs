@@ -7,11 +7,11 @@ use proto::pdpb::{self, GetMembersResponse};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::channel::Stub;
-use crate::discovery::{ADDRESSES_MAX, Discovery, Lead};
+use crate::discovery::{ADDRESSES_MAX, Discovery};
 use crate::endpoint::Address;
 use crate::header::{self, Answer};
 use crate::heartbeat::{HeartbeatEvents, HeartbeatSender};
-use crate::retry::{Backoff, Failure};
+use crate::retry::{Attempts, Failure};
 use crate::tso::{Timestamp, TimestampRange, Tso};
 use crate::{Error, Leader, Options, Result, heartbeat};
 
@@ -72,7 +72,18 @@ impl Client {
 
     /// The members and the leader as any one member tells them now.
     pub async fn get_members(&self) -> Result<GetMembersResponse> {
-        self.repeat("GetMembers", async |_| self.discovery.members().await).await
+        let mut attempts = Attempts::new("GetMembers", self.call_timeout);
+        let deadline = attempts.deadline();
+        let run = async {
+            loop {
+                match self.discovery.members().await {
+                    Ok(answer) => return Ok(answer),
+                    Err(failure) => attempts.again(failure).await?,
+                }
+            }
+        };
+        let outcome = timeout_at(deadline, run).await;
+        outcome.unwrap_or_else(|_| Err(attempts.out_of_time()))
     }
 
     /// One timestamp, above every one that was answered to anyone before this call.
@@ -95,7 +106,8 @@ impl Client {
         let call = "AllocID";
         let asked = count.max(1);
         let request = pdpb::AllocIdRequest { header: self.header(), count: asked };
-        let answer = self.call(call, async |mut stub| stub.alloc_id(request.clone()).await).await?;
+        let answer =
+            self.call(call, request, |mut stub, request| async move { stub.alloc_id(request).await }).await?;
         // The id is the last one of the block, and the count is filled in only for blocks.
         let malformed = |what: String| Error::Malformed { call, what };
         if answer.count.max(1) != asked {
@@ -119,58 +131,49 @@ impl Client {
 
     /// Carries a unary call to the leader, whoever that is by then, until it is answered, refused for good, or the
     /// deadline has passed.
-    pub(crate) async fn call<T: Answer>(
+    pub(crate) async fn call<Q, T, F>(
         &self,
         call: &'static str,
-        attempt: impl AsyncFn(Stub) -> std::result::Result<tonic::Response<T>, tonic::Status>,
-    ) -> Result<T> {
+        request: Q,
+        send: impl Fn(Stub, Q) -> F,
+    ) -> Result<T>
+    where
+        Q: Clone,
+        T: Answer,
+        F: Future<Output = std::result::Result<tonic::Response<T>, tonic::Status>>,
+    {
         let limit = self.options.attempt_timeout;
-        self.repeat(call, async |let_down: &mut Option<Lead>| {
-            let lead = self.discovery.find(let_down.as_ref()).await?;
-            *let_down = None;
-            let name = &lead.leader.name;
-            let outcome = match timeout(limit, attempt(self.discovery.stub(&lead))).await {
-                Ok(Ok(answer)) => {
-                    let answer = answer.into_inner();
-                    header::check(call, self.cluster_id(), answer.header()).map(|()| answer)
-                }
-                Ok(Err(status)) => Err(Failure::of_status(call, name, &status)),
-                Err(_) => Err(Failure::NotLeader(format!("{name} did not answer for {limit:?}"))),
-            };
-            if let Err(Failure::NotLeader(_)) = outcome {
-                *let_down = Some(lead);
-            }
-            outcome
-        })
-        .await
-    }
-
-    /// The loop of every call: attempts with pauses between until the deadline.
-    async fn repeat<T>(
-        &self,
-        call: &'static str,
-        attempt: impl AsyncFn(&mut Option<Lead>) -> std::result::Result<T, Failure>,
-    ) -> Result<T> {
-        let started = Instant::now();
-        let mut last = "no attempt was finished".to_string();
-        let attempts = async {
-            let mut backoff = Backoff::new();
+        let mut attempts = Attempts::new(call, self.call_timeout);
+        let deadline = attempts.deadline();
+        let run = async {
             let mut let_down = None;
             loop {
-                match attempt(&mut let_down).await {
-                    Ok(answer) => return Ok(answer),
-                    Err(Failure::Final(error)) => return Err(error),
-                    Err(Failure::NotLeader(why) | Failure::Busy(why)) => {
-                        tracing::debug!(call, why, "trying again");
-                        last = why;
+                let lead = match self.discovery.find(let_down.as_ref()).await {
+                    Ok(lead) => lead,
+                    Err(failure) => {
+                        attempts.again(failure).await?;
+                        continue;
                     }
-                }
-                backoff.pause().await;
+                };
+                let name = &lead.leader.name;
+                let sent = send(self.discovery.stub(&lead), request.clone());
+                let outcome = match timeout(limit, sent).await {
+                    Ok(Ok(answer)) => {
+                        let answer = answer.into_inner();
+                        header::check(call, self.cluster_id(), answer.header()).map(|()| answer)
+                    }
+                    Ok(Err(status)) => Err(Failure::of_status(call, name, &status)),
+                    Err(_) => Err(Failure::NotLeader(format!("{name} did not answer for {limit:?}"))),
+                };
+                let failure = match outcome {
+                    Ok(answer) => return Ok(answer),
+                    Err(failure) => failure,
+                };
+                let_down = matches!(failure, Failure::NotLeader(_)).then_some(lead);
+                attempts.again(failure).await?;
             }
         };
-        match timeout_at(started + self.call_timeout, attempts).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Error::Deadline { call, waited: started.elapsed(), last }),
-        }
+        let outcome = timeout_at(deadline, run).await;
+        outcome.unwrap_or_else(|_| Err(attempts.out_of_time()))
     }
 }

@@ -30,7 +30,7 @@ pub enum HeartbeatEvent {
     /// The stream is open on this leader, which may know nothing: send a heartbeat of every Region that is led here.
     Opened(Leader),
     /// A command or a refusal (`header.error`) for one Region; keepalives are left out.
-    Answer(RegionHeartbeatResponse),
+    Answer(Box<RegionHeartbeatResponse>),
     /// The stream has ended, for this reason; it is reopened by itself.
     Lost(String),
 }
@@ -177,7 +177,7 @@ impl Keeper {
                 Err(failure) => return End::Lost(format!("{name}: {failure:?}")),
             }
             *answered = true;
-            if self.tell.send(HeartbeatEvent::Answer(answer)).await.is_err() {
+            if self.tell.send(HeartbeatEvent::Answer(Box::new(answer))).await.is_err() {
                 return End::Unwanted;
             }
         }

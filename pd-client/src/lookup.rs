@@ -31,7 +31,9 @@ impl Client {
     pub async fn get_region(&self, key: impl Into<Bytes>) -> Result<Option<Route>> {
         let region_key = key.into();
         let request = pdpb::GetRegionRequest { header: self.header(), region_key, need_buckets: false };
-        let answer = self.call("GetRegion", async |mut stub| stub.get_region(request.clone()).await).await?;
+        let answer = self
+            .call("GetRegion", request, |mut stub, request| async move { stub.get_region(request).await })
+            .await?;
         Ok(Route::of(answer))
     }
 
@@ -40,15 +42,21 @@ impl Client {
         let region_key = key.into();
         let request = pdpb::GetRegionRequest { header: self.header(), region_key, need_buckets: false };
         let answer =
-            self.call("GetPrevRegion", async |mut stub| stub.get_prev_region(request.clone()).await).await?;
+            self.call("GetPrevRegion", request, |mut stub, request| async move {
+                stub.get_prev_region(request).await
+            })
+            .await?;
         Ok(Route::of(answer))
     }
 
     /// The Region with this id; `None` if PD knows none.
     pub async fn get_region_by_id(&self, region_id: u64) -> Result<Option<Route>> {
         let request = pdpb::GetRegionByIdRequest { header: self.header(), region_id, need_buckets: false };
-        let answer =
-            self.call("GetRegionByID", async |mut stub| stub.get_region_by_id(request.clone()).await).await?;
+        let answer = self
+            .call("GetRegionByID", request, |mut stub, request| async move {
+                stub.get_region_by_id(request).await
+            })
+            .await?;
         Ok(Route::of(answer))
     }
 
@@ -66,7 +74,9 @@ impl Client {
             limit: i32::try_from(limit).unwrap_or(i32::MAX),
             end_key: end.into(),
         };
-        let answer = self.call(call, async |mut stub| stub.scan_regions(request.clone()).await).await?;
+        let answer = self
+            .call(call, request, |mut stub, request| async move { stub.scan_regions(request).await })
+            .await?;
         let route = |found: pdpb::Region| {
             let pdpb::Region { region, leader, down_peers, pending_peers, buckets: _ } = found;
             let region = region
@@ -92,7 +102,9 @@ impl Client {
             split_count: new_regions,
             reason: reason as i32,
         };
-        let answer = self.call(call, async |mut stub| stub.ask_batch_split(request.clone()).await).await?;
+        let answer = self
+            .call(call, request, |mut stub, request| async move { stub.ask_batch_split(request).await })
+            .await?;
         let complete = |id: &pdpb::SplitId| {
             id.new_region_id != 0 && id.new_peer_ids.len() == peers && !id.new_peer_ids.contains(&0)
         };
@@ -107,8 +119,10 @@ impl Client {
     /// Tells PD of a split that has happened: the Regions that came of it, in the order of their keys.
     pub async fn report_batch_split(&self, regions: Vec<metapb::Region>) -> Result<()> {
         let request = pdpb::ReportBatchSplitRequest { header: self.header(), regions };
-        self.call("ReportBatchSplit", async |mut stub| stub.report_batch_split(request.clone()).await)
-            .await?;
+        self.call("ReportBatchSplit", request, |mut stub, request| async move {
+            stub.report_batch_split(request).await
+        })
+        .await?;
         Ok(())
     }
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use rand::Rng;
+use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use crate::Error;
+use crate::{Error, Result};
 
 /// Why an attempt failed, as far as the next one is concerned.
 #[derive(Debug)]
@@ -59,6 +60,46 @@ impl Failure {
 /// The texts by which a member says that another one leads.
 pub(crate) fn says_not_leader(text: &str) -> bool {
     ["not leader", "no leader", "is not served", "not primary"].iter().any(|mark| text.contains(mark))
+}
+
+/// The attempts of one call: pauses between them, and why the last one failed.
+#[derive(Debug)]
+pub(crate) struct Attempts {
+    call: &'static str,
+    started: Instant,
+    limit: Duration,
+    backoff: Backoff,
+    last: String,
+}
+
+impl Attempts {
+    /// Of a `call` that may take `limit` in all.
+    pub fn new(call: &'static str, limit: Duration) -> Attempts {
+        let last = "the first attempt had no answer".to_string();
+        Attempts { call, started: Instant::now(), limit, backoff: Backoff::new(), last }
+    }
+
+    pub fn deadline(&self) -> Instant {
+        self.started + self.limit
+    }
+
+    /// Pauses before the next attempt; an error if there shall be none.
+    pub async fn again(&mut self, failure: Failure) -> Result<()> {
+        match failure {
+            Failure::Final(error) => return Err(error),
+            Failure::NotLeader(why) | Failure::Busy(why) => {
+                tracing::debug!(call = self.call, why, "trying again");
+                self.last = why;
+            }
+        }
+        self.backoff.pause().await;
+        Ok(())
+    }
+
+    /// The error of a call whose deadline has passed.
+    pub fn out_of_time(self) -> Error {
+        Error::Deadline { call: self.call, waited: self.started.elapsed(), last: self.last }
+    }
 }
 
 /// Pauses that double from 10 ms to 250 ms, each drawn from its upper half so that clients do not come in step.

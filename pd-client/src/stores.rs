@@ -8,8 +8,11 @@ impl Client {
     /// Whether the cluster has its first store and Region.
     pub async fn is_bootstrapped(&self) -> Result<bool> {
         let request = pdpb::IsBootstrappedRequest { header: self.header() };
-        let answer =
-            self.call("IsBootstrapped", async |mut stub| stub.is_bootstrapped(request.clone()).await).await?;
+        let answer = self
+            .call("IsBootstrapped", request, |mut stub, request| async move {
+                stub.is_bootstrapped(request).await
+            })
+            .await?;
         Ok(answer.bootstrapped)
     }
 
@@ -19,14 +22,16 @@ impl Client {
     pub async fn bootstrap(&self, store: metapb::Store, region: metapb::Region) -> Result<()> {
         let request =
             pdpb::BootstrapRequest { header: self.header(), store: Some(store), region: Some(region) };
-        self.call("Bootstrap", async |mut stub| stub.bootstrap(request.clone()).await).await?;
+        self.call("Bootstrap", request, |mut stub, request| async move { stub.bootstrap(request).await })
+            .await?;
         Ok(())
     }
 
     /// Announces a store, or what changed about it.
     pub async fn put_store(&self, store: metapb::Store) -> Result<()> {
         let request = pdpb::PutStoreRequest { header: self.header(), store: Some(store) };
-        self.call("PutStore", async |mut stub| stub.put_store(request.clone()).await).await?;
+        self.call("PutStore", request, |mut stub, request| async move { stub.put_store(request).await })
+            .await?;
         Ok(())
     }
 
@@ -34,7 +39,9 @@ impl Client {
     pub async fn get_store(&self, store_id: u64) -> Result<(metapb::Store, Option<pdpb::StoreStats>)> {
         let call = "GetStore";
         let request = pdpb::GetStoreRequest { header: self.header(), store_id };
-        let answer = self.call(call, async |mut stub| stub.get_store(request.clone()).await).await?;
+        let answer = self
+            .call(call, request, |mut stub, request| async move { stub.get_store(request).await })
+            .await?;
         let store =
             answer.store.ok_or_else(|| Error::Malformed { call, what: "it has no store".to_string() })?;
         Ok((store, answer.stats))
@@ -45,7 +52,10 @@ impl Client {
         let request =
             pdpb::GetAllStoresRequest { header: self.header(), exclude_tombstone_stores: !tombstones };
         let answer =
-            self.call("GetAllStores", async |mut stub| stub.get_all_stores(request.clone()).await).await?;
+            self.call("GetAllStores", request, |mut stub, request| async move {
+                stub.get_all_stores(request).await
+            })
+            .await?;
         Ok(answer.stores)
     }
 
@@ -56,6 +66,9 @@ impl Client {
             stats: Some(stats),
             ..pdpb::StoreHeartbeatRequest::default()
         };
-        self.call("StoreHeartbeat", async |mut stub| stub.store_heartbeat(request.clone()).await).await
+        self.call("StoreHeartbeat", request, |mut stub, request| async move {
+            stub.store_heartbeat(request).await
+        })
+        .await
     }
 }

@@ -1,1 +1,3 @@
-//! Stub.
+//! What tests, the playground and the benches share: real clusters of real processes, and the recorded answers.
+
+pub mod cluster;

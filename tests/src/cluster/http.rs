@@ -1,0 +1,54 @@
+//! Plain HTTP/1 to the programs' own pages.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use tokio::time::timeout;
+
+/// A whole request; a process that was stopped answers nothing.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// The body of `GET url`; an error unless the status is 2xx.
+pub async fn get(url: &str) -> Result<Bytes> {
+    success(Method::GET, url).await
+}
+
+/// `GET url`, decoded from JSON.
+pub async fn get_json(url: &str) -> Result<serde_json::Value> {
+    let body = get(url).await?;
+    serde_json::from_slice(&body)
+        .with_context(|| format!("{url}: no JSON: {}", String::from_utf8_lossy(&body)))
+}
+
+/// `DELETE url`; an error unless the status is 2xx.
+pub async fn delete(url: &str) -> Result<Bytes> {
+    success(Method::DELETE, url).await
+}
+
+/// Status and body, whatever they are.
+pub async fn request(method: Method, url: &str) -> Result<(StatusCode, Bytes)> {
+    let request = Request::builder().method(method.clone()).uri(url).body(Empty::<Bytes>::new())?;
+    let exchange = async {
+        // A connection of its own each time: the other side may have been restarted since the last one.
+        let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+        let answer = client.request(request).await?;
+        let status = answer.status();
+        Ok::<_, anyhow::Error>((status, answer.into_body().collect().await?.to_bytes()))
+    };
+    let done =
+        timeout(LIMIT, exchange).await.with_context(|| format!("{method} {url}: no answer in {LIMIT:?}"))?;
+    done.with_context(|| format!("{method} {url}"))
+}
+
+async fn success(method: Method, url: &str) -> Result<Bytes> {
+    let (status, body) = request(method.clone(), url).await?;
+    if !status.is_success() {
+        bail!("{method} {url}: {status}: {}", String::from_utf8_lossy(&body).trim());
+    }
+    Ok(body)
+}

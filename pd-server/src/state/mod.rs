@@ -5,15 +5,32 @@
 //! be out of date checks the lead ([`crate::leadership`]) first. Watches read the history, so that a slow watcher costs
 //! no memory here.
 
+mod command;
+mod evaluate;
+mod generation;
+mod layout;
+mod machine;
 mod model;
+mod snapshot;
+mod tables;
 mod txn;
+mod view;
 
+pub use command::Bound;
 pub use model::{Event, EventKind, KeyRange, KeyValue, RangeResult, Revision};
 pub use txn::{Compare, Op, OpResult, Relation, TXN_BYTES_MAX, TXN_OPERATIONS_MAX, Target, Txn, TxnResult};
+pub use view::Watch;
+
+pub(crate) use generation::sync_folder;
+pub(crate) use machine::Machine;
+pub(crate) use view::{Announced, View};
 
 use bytes::Bytes;
 use raft_core::ProposeError;
+use tokio::sync::watch;
 
+use self::command::{Action, Answer, Command};
+use crate::PD_GROUP;
 use crate::leadership::Term;
 
 /// Most events that one call of [`Watch::next`] returns, unless a single revision has more.
@@ -21,10 +38,10 @@ pub const WATCH_EVENTS_MAX: usize = 1_000;
 
 /// The way to the key-value machine; cheap to clone, usable from any thread.
 #[derive(Clone)]
-pub struct Kv {}
-
-/// A watch on a range: a cursor in the history.
-pub struct Watch {}
+pub struct Kv {
+    view: View,
+    raft: raft_core::Handle,
+}
 
 /// All events of one or more revisions, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,37 +109,49 @@ pub enum KvError {
 }
 
 impl Kv {
+    pub(crate) fn new(view: View, raft: raft_core::Handle) -> Self {
+        Self { view, raft }
+    }
+
     /// The newest published revision.
     pub fn revision(&self) -> Revision {
-        todo!()
+        self.view.revision()
     }
 
     /// The first revision that can still be read.
     pub fn compacted(&self) -> Revision {
-        todo!()
+        self.view.compacted()
     }
 
     /// The newest value of a key.
     pub fn get(&self, key: &[u8]) -> Result<Option<KeyValue>, KvError> {
-        let _ = key;
-        todo!()
+        self.view.get(key)
     }
 
     /// Reads a range as of `revision`, or as of the newest. `limit` 0 returns all.
+    ///
+    /// # Errors
+    /// [`KvError::Compacted`] and [`KvError::Future`] for a revision that cannot be read.
     pub fn range(
         &self,
         range: &KeyRange,
         limit: usize,
         revision: Option<Revision>,
     ) -> Result<RangeResult, KvError> {
-        let _ = (range, limit, revision);
-        todo!()
+        self.view.range(range, limit, revision)
     }
 
     /// Proposes a transaction as leader of `term` and waits until this member has applied it.
+    ///
+    /// # Errors
+    /// What [`Txn`] may not hold, loss of the lead, or that `term` is over. Only after [`ProposeError::Unknown`] may it
+    /// be applied nevertheless.
     pub async fn txn(&self, term: Term, txn: Txn) -> Result<TxnResult, KvError> {
-        let _ = (term, txn);
-        todo!()
+        txn.check()?;
+        match self.propose(term, Action::Txn(txn)).await? {
+            Answer::Txn(result) => Ok(result),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Writes one key without a condition.
@@ -135,10 +164,13 @@ impl Kv {
         self.txn(term, Txn::of(vec![Op::put(key, value)])).await
     }
 
-    /// Gives up the history before `revision`; reads and watches from there on stay possible.
-    pub async fn compact(&self, term: Term, revision: Revision) -> Result<(), KvError> {
-        let _ = (term, revision);
-        todo!()
+    /// Gives up the history before `revision`; reads at it and watches after it stay possible. Returns where the
+    /// history starts now: never later than the newest revision, never earlier than before.
+    pub async fn compact(&self, term: Term, revision: Revision) -> Result<Revision, KvError> {
+        match self.propose(term, Action::Compact(revision)).await? {
+            Answer::Compacted(start) => Ok(start),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Watches a range, from a revision on (inclusive) or for what comes after now.
@@ -146,23 +178,39 @@ impl Kv {
     /// # Errors
     /// [`KvError::Compacted`] if `from` is before the history. A revision that is not there yet is waited for.
     pub fn watch(&self, range: KeyRange, from: Option<Revision>) -> Result<Watch, KvError> {
-        let _ = (range, from);
-        todo!()
+        self.view.watch(range, from)
     }
 
     /// The cluster's id, drawn by the first leader; `None` until this member has it.
     pub fn cluster_id(&self) -> Option<u64> {
-        todo!()
+        self.view.cluster_id()
+    }
+
+    /// Raises the bound of timestamps kept at `key` (rule 6).
+    pub(crate) async fn raise_bound(&self, term: Term, key: Bytes, now_ns: u64) -> Result<Bound, KvError> {
+        match self.propose(term, Action::Bound { key, now_ns }).await? {
+            Answer::Bound(bound) => Ok(bound),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Tells of each newly published state.
+    pub(crate) fn announced(&self) -> watch::Receiver<Announced> {
+        self.view.announced()
+    }
+
+    async fn propose(&self, term: Term, action: Action) -> Result<Answer, KvError> {
+        let data = Command { term: term.0, action }.encode();
+        let applied = self.raft.propose(PD_GROUP, Some(term.0), data).await?;
+        match Answer::decode(&applied.output).map_err(KvError::Storage)? {
+            Answer::Fenced { asked, term } => Err(KvError::Fenced { asked, term }),
+            Answer::Malformed(reason) => Err(KvError::Storage(reason)),
+            answer => Ok(answer),
+        }
     }
 }
 
-impl Watch {
-    /// Waits for the next events. Whole revisions: at most [`WATCH_EVENTS_MAX`] events, unless one revision has more.
-    /// Dropping the future loses nothing.
-    ///
-    /// # Errors
-    /// [`KvError::Compacted`] when the watcher fell behind the history: the watch is over.
-    pub async fn next(&mut self) -> Result<WatchBatch, KvError> {
-        todo!()
-    }
+/// An answer of another kind than the command's. The machine never gives one; a member of another version might.
+fn unexpected(answer: &Answer) -> KvError {
+    KvError::Storage(format!("unexpected answer {answer:?}"))
 }

@@ -42,7 +42,7 @@ pub enum TsoError {
     #[error("not leader")]
     NotLeader,
     /// A count of 0, or one that no millisecond can hold.
-    #[error("tso count must be between 1 and {}, not {0}", LOGICAL_END - 1)]
+    #[error("tso count must be between 1 and {}, not {count}", LOGICAL_END - 1, count = .0)]
     Count(u32),
     /// The bound could not be raised in time.
     #[error("timestamps are exhausted up to the saved bound; it could not be raised within 1 s")]

@@ -15,7 +15,7 @@ impl Address {
     pub fn parse(text: &str) -> Result<Address> {
         let bad =
             |reason: &str| Error::BadEndpoint { endpoint: text.to_string(), reason: reason.to_string() };
-        let trimmed = text.trim().trim_end_matches('/');
+        let trimmed = text.trim();
         let full = if trimmed.contains("://") { trimmed.to_string() } else { format!("http://{trimmed}") };
         let uri: Uri = full.parse().map_err(|_| bad("it does not parse"))?;
         match uri.scheme_str() {

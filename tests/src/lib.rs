@@ -1,3 +1,4 @@
 //! What tests, the playground and the benches share: real clusters of real processes, and the recorded answers.
 
 pub mod cluster;
+pub mod replay;

@@ -76,6 +76,11 @@ impl Keys {
         self.under("raft/external_timestamp")
     }
 
+    /// Present while the cluster is being restored from a snapshot of its disks: any value.
+    pub fn snapshot_recovering(&self) -> Bytes {
+        self.under("cluster/markers/snapshot-recovering")
+    }
+
     /// The replicated configuration: JSON.
     pub fn config(&self) -> Bytes {
         self.under("config")
@@ -224,6 +229,7 @@ mod tests {
             (keys.region(100), "/pd/7711470341570131228/raft/r/00000000000000000100"),
             (keys.min_resolved_ts(), "/pd/7711470341570131228/raft/min_resolved_ts"),
             (keys.external_timestamp(), "/pd/7711470341570131228/raft/external_timestamp"),
+            (keys.snapshot_recovering(), "/pd/7711470341570131228/cluster/markers/snapshot-recovering"),
             (keys.config(), "/pd/7711470341570131228/config"),
             (keys.gc_safe_point(), "/pd/7711470341570131228/gc/safe_point"),
             (keys.keyspace_meta(0), "/pd/7711470341570131228/keyspaces/meta/00000000"),

@@ -3,8 +3,25 @@
 //! Keys and flags are spelt as tikv/pd spells them. A known key without effect yet is accepted and named once at the
 //! start; an unknown one is refused by name.
 
-use std::path::PathBuf;
+mod file;
+mod flags;
+mod known;
+mod value;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+pub use flags::Flags;
+pub use value::ServerUrl;
+
+use self::file::File;
+
+/// Most members of a group: more make every write slower and nothing safer.
+pub const MEMBERS_MAX: usize = 9;
+
+const DEFAULT_CLIENT_URLS: &str = "http://127.0.0.1:2379";
+const DEFAULT_PEER_URLS: &str = "http://127.0.0.1:2380";
 
 /// Everything this process is told, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +46,8 @@ pub struct Config {
     pub schedule: ScheduleConfig,
     /// Replication.
     pub replication: ReplicationConfig,
+    /// A wall clock far ahead of the last timestamp is accepted.
+    pub accept_clock: bool,
     /// Keys of the file that are known and have no effect yet.
     pub without_effect: Vec<String>,
 }
@@ -42,13 +61,6 @@ pub struct InitialMember {
     pub peer_urls: Vec<ServerUrl>,
 }
 
-/// An `http://host:port` without a path.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServerUrl {
-    host: String,
-    port: u16,
-}
-
 /// Logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
@@ -56,6 +68,8 @@ pub struct LogConfig {
     pub level: LogLevel,
     /// How a line looks.
     pub format: LogFormat,
+    /// Where lines are appended; `None` is standard error.
+    pub file: Option<PathBuf>,
 }
 
 /// Severity of log lines.
@@ -104,15 +118,234 @@ pub struct ReplicationConfig {
     pub max_replicas: u64,
 }
 
-impl ServerUrl {
-    /// `host:port`, to listen on or to connect to.
-    pub fn address(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+/// Why a configuration is refused. Each names the thing and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("configuration file {}: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The file is not TOML.
+    #[error("{} is not TOML: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Why, with line and column.
+        reason: String,
+    },
+    /// A key that is not known.
+    #[error("unknown key {key}{}", nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default())]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// The known one that is most alike.
+        nearest: Option<&'static str>,
+    },
+    /// A value that is not possible.
+    #[error("{key}: {reason}")]
+    Value {
+        /// The key or flag.
+        key: String,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+}
+
+impl Default for ScheduleConfig {
+    fn default() -> Self {
+        Self {
+            max_store_down_time: Duration::from_secs(30 * 60),
+            leader_schedule_limit: 4,
+            region_schedule_limit: 2_048,
+            replica_schedule_limit: 64,
+            halt_scheduling: false,
+        }
     }
 }
 
-impl std::fmt::Display for ServerUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "http://{}:{}", self.host, self.port)
+impl Default for ReplicationConfig {
+    fn default() -> Self {
+        Self { max_replicas: 3 }
     }
 }
+
+impl Config {
+    /// Puts flags, the file that they name, and defaults together, and checks the whole.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
+        let file = flags.config.as_deref().map(File::read).transpose()?.unwrap_or_default();
+        Self::resolve(flags, &file, &hostname())
+    }
+
+    fn resolve(flags: &Flags, file: &File, hostname: &str) -> Result<Self, ConfigError> {
+        let choose = |flag: &Option<String>, key: &str| {
+            flag.clone().or_else(|| file.text(key).filter(|text| !text.is_empty()).map(str::to_owned))
+        };
+        if choose(&flags.join, "join").is_some() {
+            let reason = "joining a running group is not there yet; name all members in initial-cluster at the first start";
+            return Err(wrong("join", reason));
+        }
+        let name = choose(&flags.name, "name").unwrap_or_else(|| format!("pd-{hostname}"));
+        check_name(&name).map_err(|reason| wrong("name", reason))?;
+        let folder = flags.data_dir.clone().or_else(|| file.text("data-dir").map(PathBuf::from));
+        let data_dir = folder
+            .filter(|folder| *folder != Path::new(""))
+            .unwrap_or_else(|| format!("default.{name}").into());
+
+        let urls = |flag: &Option<String>, key: &str, default: &str| {
+            let text = choose(flag, key).unwrap_or_else(|| default.to_owned());
+            ServerUrl::parse_list(&text).map_err(|reason| wrong(key, reason))
+        };
+        let client_urls = urls(&flags.client_urls, "client-urls", DEFAULT_CLIENT_URLS)?;
+        let peer_urls = urls(&flags.peer_urls, "peer-urls", DEFAULT_PEER_URLS)?;
+        let advertise_client_urls =
+            urls(&flags.advertise_client_urls, "advertise-client-urls", &join_urls(&client_urls))?;
+        let advertise_peer_urls =
+            urls(&flags.advertise_peer_urls, "advertise-peer-urls", &join_urls(&peer_urls))?;
+        if let Some(both) = client_urls.iter().find(|url| peer_urls.contains(url)) {
+            return Err(wrong(
+                "peer-urls",
+                format!("{both} is also a client URL; they need ports of their own"),
+            ));
+        }
+        let initial_cluster = match choose(&flags.initial_cluster, "initial-cluster") {
+            Some(text) => parse_initial_cluster(&text).map_err(|reason| wrong("initial-cluster", reason))?,
+            None => vec![InitialMember { name: name.clone(), peer_urls: advertise_peer_urls.clone() }],
+        };
+        check_own_place(&initial_cluster, &name, &advertise_peer_urls)
+            .map_err(|reason| wrong("initial-cluster", reason))?;
+
+        let config = Self {
+            name,
+            data_dir,
+            client_urls,
+            peer_urls,
+            advertise_client_urls,
+            advertise_peer_urls,
+            initial_cluster,
+            log: log_config(flags, file)?,
+            schedule: schedule_config(file),
+            replication: ReplicationConfig {
+                max_replicas: file
+                    .whole("replication.max-replicas")
+                    .unwrap_or(ReplicationConfig::default().max_replicas),
+            },
+            accept_clock: flags.accept_clock,
+            without_effect: file.without_effect(),
+        };
+        if config.replication.max_replicas == 0 {
+            return Err(wrong("replication.max-replicas", "at least 1 is needed"));
+        }
+        Ok(config)
+    }
+}
+
+fn log_config(flags: &Flags, file: &File) -> Result<LogConfig, ConfigError> {
+    let level = flags.log_level.as_deref().or(file.text("log.level")).or(file.text("log-level"));
+    let level = match level.unwrap_or("info") {
+        "debug" => LogLevel::Debug,
+        "info" | "" => LogLevel::Info,
+        "warn" => LogLevel::Warn,
+        // A process here does not live on after what tikv/pd logs as fatal.
+        "error" | "fatal" => LogLevel::Error,
+        other => return Err(wrong("log.level", format!("{other:?} is none of debug, info, warn, error"))),
+    };
+    let format = match file.text("log.format").unwrap_or("text") {
+        "text" | "console" | "" => LogFormat::Text,
+        "json" => LogFormat::Json,
+        other => return Err(wrong("log.format", format!("{other:?} is none of text, json, console"))),
+    };
+    let path = file.text("log.file.filename").or(file.text("log-file")).filter(|path| !path.is_empty());
+    Ok(LogConfig { level, format, file: flags.log_file.clone().or_else(|| path.map(PathBuf::from)) })
+}
+
+fn schedule_config(file: &File) -> ScheduleConfig {
+    let default = ScheduleConfig::default();
+    let limit = |key: &str, default| file.whole(key).unwrap_or(default);
+    ScheduleConfig {
+        max_store_down_time: file
+            .duration("schedule.max-store-down-time")
+            .unwrap_or(default.max_store_down_time),
+        leader_schedule_limit: limit("schedule.leader-schedule-limit", default.leader_schedule_limit),
+        region_schedule_limit: limit("schedule.region-schedule-limit", default.region_schedule_limit),
+        replica_schedule_limit: limit("schedule.replica-schedule-limit", default.replica_schedule_limit),
+        halt_scheduling: file.bool("schedule.halt-scheduling").unwrap_or(default.halt_scheduling),
+    }
+}
+
+fn parse_initial_cluster(text: &str) -> Result<Vec<InitialMember>, String> {
+    let mut members: Vec<InitialMember> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for item in text.split(',').map(str::trim) {
+        let (name, url) = item
+            .split_once('=')
+            .ok_or_else(|| format!("{item:?} is not of the form name=http://host:port"))?;
+        check_name(name)?;
+        let url = ServerUrl::parse(url)?;
+        if !seen.insert(url.clone()) {
+            return Err(format!("{url} is listed twice"));
+        }
+        match members.iter_mut().find(|member| member.name == name) {
+            Some(member) => member.peer_urls.push(url),
+            None => members.push(InitialMember { name: name.to_owned(), peer_urls: vec![url] }),
+        }
+    }
+    if members.len() > MEMBERS_MAX {
+        return Err(format!("{} members, at most {MEMBERS_MAX} make sense", members.len()));
+    }
+    Ok(members)
+}
+
+/// A member must stand in its own list, with the URLs that the others are to find it at.
+fn check_own_place(members: &[InitialMember], name: &str, advertised: &[ServerUrl]) -> Result<(), String> {
+    let own = members.iter().find(|member| member.name == name).ok_or_else(|| {
+        let names: Vec<_> = members.iter().map(|member| member.name.as_str()).collect();
+        format!("this member, {name}, is not in it, only {}", names.join(", "))
+    })?;
+    let (listed, advertised): (BTreeSet<_>, BTreeSet<_>) =
+        (own.peer_urls.iter().collect(), advertised.iter().collect());
+    if listed == advertised {
+        return Ok(());
+    }
+    Err(format!(
+        "it has {name} at {}, but advertise-peer-urls are {}; they must be the same",
+        join_urls(listed),
+        join_urls(advertised),
+    ))
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    // A member's name is part of lists and paths.
+    let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, ',' | '=' | '/');
+    if name.is_empty() || name.len() > 255 || name.contains(bad) {
+        return Err(format!(
+            "{name:?} is no name: 1 to 255 bytes without spaces, commas, slashes and equals signs"
+        ));
+    }
+    Ok(())
+}
+
+fn join_urls<'a>(urls: impl IntoIterator<Item = &'a ServerUrl>) -> String {
+    urls.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "localhost".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+fn wrong(key: &str, reason: impl Into<String>) -> ConfigError {
+    ConfigError::Value { key: key.to_owned(), reason: reason.into() }
+}
+
+#[cfg(test)]
+mod tests;

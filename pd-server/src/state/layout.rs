@@ -27,7 +27,7 @@ const TERMINATOR: [u8; 2] = [0, 1];
 const AFTER_TERMINATOR: [u8; 2] = [0, 2];
 
 /// Where a write stands in the history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Position {
     pub revision: Revision,
     pub sub: u32,

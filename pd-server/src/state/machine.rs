@@ -1,5 +1,6 @@
 //! The state machine: applies what Raft has agreed on, in order, each entry as one.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -142,19 +143,17 @@ impl Machine {
         }
         let mut batch = sled::Batch::default();
         let mut removed = 0;
+        // Where the last write of each key stood in this round: what lies before it is in the batch already.
+        let mut swept = BTreeMap::new();
         for entry in self.tables.history(Revision(0)) {
             let (at, key) = entry?;
             if at.revision > compacted || removed >= SWEEP_KEYS_MAX {
                 break;
             }
-            let before = removed;
-            for old in self.tables.versions_before(&key, at).take(SWEEP_KEYS_MAX) {
+            let from = swept.insert(key.clone(), at).unwrap_or_default();
+            for old in self.tables.versions_between(&key, from, at) {
                 batch.remove(old?);
                 removed += 1;
-            }
-            if removed - before == SWEEP_KEYS_MAX {
-                // More of this key next time, so its place in the history stays.
-                break;
             }
             if self.tables.version(&key, at)?.is_some_and(|version| version.is_deletion()) {
                 batch.remove(layout::data_key(&key, at));

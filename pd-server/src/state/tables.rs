@@ -204,13 +204,14 @@ impl Tables {
         })
     }
 
-    /// The data keys of a key's versions before a write.
-    pub(super) fn versions_before(
+    /// The data keys of a key's versions from one write on and before another.
+    pub(super) fn versions_between(
         &self,
         key: &Bytes,
-        at: Position,
+        from: Position,
+        before: Position,
     ) -> impl Iterator<Item = sled::Result<IVec>> + use<> {
-        self.tree.range(layout::data_start(key)..layout::data_key(key, at)).keys()
+        self.tree.range(layout::data_key(key, from)..layout::data_key(key, before)).keys()
     }
 
     pub(super) fn pin(&self) {

@@ -1,4 +1,5 @@
 //! What tests, the playground and the benches share: real clusters of real processes, and the recorded answers.
 
+pub mod bench;
 pub mod cluster;
 pub mod replay;

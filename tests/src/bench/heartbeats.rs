@@ -49,7 +49,8 @@ impl Streams {
                 interval: Some(TimeInterval { start_timestamp: now_s() - 10, end_timestamp: now_s() }),
                 ..Default::default()
             };
-            let request = StoreHeartbeatRequest { header: server.header(), stats: Some(stats), ..Default::default() };
+            let request =
+                StoreHeartbeatRequest { header: server.header(), stats: Some(stats), ..Default::default() };
             check("StoreHeartbeat", client.store_heartbeat(request).await?.into_inner().header.as_ref())?;
         }
         let mut senders = Vec::new();

@@ -19,7 +19,8 @@ impl Target {
     /// Asks the server for its cluster id.
     pub async fn find(address: String, pid: u32) -> Result<Self> {
         let mut target = Self { address, pid, cluster_id: 0 };
-        let members = PdClient::new(target.channel().await?).get_members(GetMembersRequest::default()).await?;
+        let members =
+            PdClient::new(target.channel().await?).get_members(GetMembersRequest::default()).await?;
         target.cluster_id = members.into_inner().header.context("GetMembers without a header")?.cluster_id;
         ensure!(target.cluster_id != 0, "{} has no cluster id yet", target.address);
         Ok(target)

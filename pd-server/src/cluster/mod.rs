@@ -1,0 +1,240 @@
+//! The cluster: what this member keeps and plans while it leads. The owner thread has the planner by value; handlers
+//! send it requests, and read Regions and stores from what it publishes.
+
+mod bootstrap;
+mod min_resolved;
+mod operator_log;
+mod owner;
+mod requests;
+mod store_writes;
+mod stores;
+mod streams;
+mod tenure;
+pub(crate) mod text;
+mod version;
+pub(crate) mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use prost::Message;
+use proto::{metapb, pdpb};
+use scheduler::{
+    OperatorEvent, Planner, RegionEpoch, RegionId, RegionReader, SplitGrant, StoreSummary, Time,
+};
+use semver::Version;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{error, info};
+
+pub use bootstrap::BadBootstrap;
+pub use requests::{
+    AskSplit, CallError, HEARTBEATS_PER_BATCH_MAX, HeartbeatBatch, Reply, Request, StoreAnswer,
+};
+pub use stores::{Liveness, StoreRecord, StoreRefusal, StoreTable};
+pub use streams::Outbox;
+pub use tenure::{Tenure, Tenures};
+pub use version::knows_batch_split;
+pub(crate) use owner::wall_clock_ns;
+
+use crate::keys::{self, Keys};
+use crate::leadership::Term;
+use crate::metrics::Metrics;
+use crate::pd::Pd;
+use crate::state::{KeyRange, KvError};
+use min_resolved::MinResolved;
+use owner::{Errands, Owner, Parts};
+use stores::StoreBook;
+
+/// The stores as published by the owner: one immutable version.
+#[derive(Debug)]
+pub struct Stores {
+    /// All stores by id.
+    pub table: Arc<StoreTable>,
+    /// The least version of all stores that are not removed.
+    pub cluster_version: Version,
+}
+
+/// The way to a running cluster owner. Its thread ends when this is dropped or the tenure is over.
+pub struct Cluster {
+    requests: mpsc::Sender<Request>,
+    heartbeats: mpsc::Sender<HeartbeatBatch>,
+    regions: RegionReader,
+    stores: Arc<ArcSwap<Stores>>,
+    /// No operator is made and no split granted.
+    pub halted: bool,
+    /// Silence after which a store counts as down.
+    pub max_store_down_time: Duration,
+    _over: DropGuard,
+}
+
+impl Cluster {
+    /// Loads what is kept of the cluster and starts its owner. `None` before it is bootstrapped.
+    ///
+    /// `over` ends it; if the owner dies of a defect, `over` is cancelled by it.
+    fn start(pd: &Pd, term: Term, keys: &Keys, metrics: &Arc<Metrics>, over: &CancellationToken) -> Result<Option<Self>, KvError> {
+        if pd.kv.get(&keys.cluster())?.is_none() {
+            return Ok(None);
+        }
+        let stores = load_stores(pd, keys)?;
+        let cluster_version = store_writes::read_cluster_version(&pd.kv, keys)?;
+        let min_resolved = load_min_resolved(pd, keys)?;
+        let seed = rand::random::<u64>();
+        info!(term = term.0, seed, stores = stores.len(), %cluster_version, "cluster owner starts");
+        let config = planner_config(pd);
+        let planner = Planner::new(config, seed, Time(0));
+        let regions = planner.reader();
+        let book = StoreBook::new(stores, cluster_version.clone());
+        let published = Stores { table: Arc::clone(book.table()), cluster_version };
+        let stores = Arc::new(ArcSwap::from_pointee(published));
+        let (requests, asked) = mpsc::channel(requests::REQUESTS_MAX);
+        let (heartbeats, batches) = mpsc::channel(requests::BATCHES_MAX);
+        let owner = Owner::new(Parts {
+            planner,
+            book,
+            min_resolved,
+            stores: Arc::clone(&stores),
+            errands: Errands {
+                runtime: tokio::runtime::Handle::current(),
+                kv: pd.kv.clone(),
+                ids: pd.ids.clone(),
+                term,
+                keys: keys.clone(),
+                requests: requests.clone(),
+            },
+            metrics: Arc::clone(metrics),
+            cluster_id: pd.cluster_id(),
+            max_replicas: config.max_replicas,
+        });
+        spawn_owner(owner, asked, batches, over.clone())?;
+        Ok(Some(Self {
+            requests,
+            heartbeats,
+            regions,
+            stores,
+            halted: pd.config.schedule.halt_scheduling,
+            max_store_down_time: pd.config.schedule.max_store_down_time,
+            _over: over.clone().drop_guard(),
+        }))
+    }
+
+    /// Looks Regions up, without a hop to the owner.
+    pub fn regions(&self) -> &RegionReader {
+        &self.regions
+    }
+
+    /// The stores as of now.
+    pub fn stores(&self) -> Arc<Stores> {
+        self.stores.load_full()
+    }
+
+    /// Where batches of Region heartbeats go.
+    pub fn heartbeats(&self) -> &mpsc::Sender<HeartbeatBatch> {
+        &self.heartbeats
+    }
+
+    /// Tells the owner something that has no answer.
+    pub async fn tell(&self, request: Request) {
+        let _ = self.requests.send(request).await;
+    }
+
+    /// A store registers; returns once that is durable.
+    pub async fn put_store(&self, store: metapb::Store) -> Result<(), CallError> {
+        self.call(|reply| Request::PutStore { store, reply }).await
+    }
+
+    /// Takes a store out: its replicas are moved away, then it is buried. Returns once that is durable.
+    pub async fn remove_store(&self, id: u64, destroyed: bool) -> Result<(), CallError> {
+        self.call(|reply| Request::RemoveStore { id, destroyed, reply }).await
+    }
+
+    /// A store heartbeat.
+    pub async fn store_heartbeat(&self, stats: pdpb::StoreStats) -> Result<StoreAnswer, CallError> {
+        self.call(|reply| Request::StoreHeartbeat { stats: Box::new(stats), reply }).await
+    }
+
+    /// A store's smallest resolved timestamp.
+    pub async fn report_min_resolved_ts(&self, store: u64, ts: u64) -> Result<(), CallError> {
+        self.call(|reply| Request::MinResolvedTs { store, ts, reply }).await
+    }
+
+    /// Ids for the pieces of a split.
+    pub async fn ask_split(&self, region: RegionId, epoch: RegionEpoch, count: u64) -> Result<SplitGrant, CallError> {
+        self.call(|reply| Request::AskSplit(AskSplit { region, epoch, count, reply })).await
+    }
+
+    /// The numbers of all stores.
+    pub async fn summaries(&self) -> Result<Vec<StoreSummary>, CallError> {
+        self.ask(Request::Summaries).await
+    }
+
+    /// The newest lines of the operator log, oldest first.
+    pub async fn operator_log(&self) -> Result<Vec<OperatorEvent>, CallError> {
+        self.ask(Request::OperatorLog).await
+    }
+
+    async fn call<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, CallError> {
+        self.ask(request).await?
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, CallError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(request(reply)).await.map_err(|_| CallError::Over)?;
+        answer.await.map_err(|_| CallError::Over)
+    }
+}
+
+fn planner_config(pd: &Pd) -> scheduler::Config {
+    let (schedule, replication) = (&pd.config.schedule, &pd.config.replication);
+    let limit = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    scheduler::Config {
+        max_replicas: limit(replication.max_replicas),
+        max_store_down_time_ms: u64::try_from(schedule.max_store_down_time.as_millis()).unwrap_or(u64::MAX),
+        halt_scheduling: schedule.halt_scheduling,
+        leader_schedule_limit: limit(schedule.leader_schedule_limit),
+        region_schedule_limit: limit(schedule.region_schedule_limit),
+        replica_schedule_limit: limit(schedule.replica_schedule_limit),
+        ..scheduler::Config::default()
+    }
+}
+
+fn load_stores(pd: &Pd, keys: &Keys) -> Result<Vec<metapb::Store>, KvError> {
+    let found = pd.kv.range(&KeyRange::between(keys.stores(), keys.stores_end()), 0, None)?;
+    let decode = |kv: crate::state::KeyValue| {
+        metapb::Store::decode(kv.value)
+            .map_err(|error| KvError::Storage(format!("{}: {error}", String::from_utf8_lossy(&kv.key))))
+    };
+    found.kvs.into_iter().map(decode).collect()
+}
+
+fn load_min_resolved(pd: &Pd, keys: &Keys) -> Result<MinResolved, KvError> {
+    let durable = match pd.kv.get(&keys.min_resolved_ts())? {
+        Some(found) => {
+            keys::decode_hex(&found.value).map_err(|error| KvError::Storage(format!("min_resolved_ts: {error}")))?
+        }
+        None => 0,
+    };
+    Ok(MinResolved::new(durable))
+}
+
+/// Starts the owner's thread. It has a small runtime of its own for waiting, so that no other work delays it.
+fn spawn_owner(
+    owner: Owner,
+    requests: mpsc::Receiver<Request>,
+    heartbeats: mpsc::Receiver<HeartbeatBatch>,
+    over: CancellationToken,
+) -> Result<(), KvError> {
+    let failed = |error: std::io::Error| KvError::Storage(format!("cannot start the cluster owner: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
+    let work = move || {
+        // Whatever ends this thread ends the tenure: a member without an owner must not go on answering.
+        let guard = over.clone().drop_guard();
+        runtime.block_on(owner.run(requests, heartbeats, over));
+        drop(guard);
+    };
+    std::thread::Builder::new().name("cluster".to_owned()).spawn(work).map(|_| ()).map_err(|error| {
+        error!(%error, "no thread for the cluster owner");
+        failed(error)
+    })
+}

@@ -1,0 +1,408 @@
+//! The owner of the planner: one thread, one loop. Events go in through bounded channels, effects go out; it waits for
+//! nothing but events, and errands (writes, reservations of ids) report back as events.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use proto::metapb::NodeState;
+use proto::pdpb::{self, ErrorType, RegionHeartbeatResponse};
+use scheduler::{Effect, IdRange, Planner, Refusal, StoreEvent, StoreId, Time};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::Stores;
+use super::min_resolved::MinResolved;
+use super::operator_log::{self, OperatorLog};
+use super::requests::{AskSplit, CallError, HeartbeatBatch, Request, StoreAnswer};
+use super::store_writes::{StoreWrites, Wish};
+use super::stores::StoreBook;
+use super::streams::{Sent, Streams};
+use super::wire;
+use crate::grpc::header;
+use crate::ids::Ids;
+use crate::keys::{self, Keys};
+use crate::leadership::Term;
+use crate::metrics::Metrics;
+use crate::state::{Kv, Op, Txn};
+
+/// Events handled before the loop looks at the other kinds again.
+const ROUND_REQUESTS: usize = 256;
+/// Batches of heartbeats a round; requests never wait for more than these.
+const ROUND_BATCHES: usize = 8;
+/// What is looked at each second: the minimum of resolved timestamps.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// How often prepared stores are put into service.
+const NODE_STATES: Duration = Duration::from_secs(10);
+/// A store is in service after that time in any case.
+const PREPARING_MAX_S: i64 = 48 * 3600;
+/// With fewer Regions there is nothing to prepare for.
+const PREPARING_REGIONS: usize = 100;
+/// A store is in service once it holds nine tenths of its even share.
+const PREPARED_PER_MILLE: u64 = 900;
+/// Wishes to split that wait for ids.
+const SPLITS_WAITING_MAX: usize = 1_024;
+/// Pause before a failed reservation of ids is tried again.
+const IDS_RETRY: Duration = Duration::from_millis(200);
+
+/// What an owner is made of.
+pub(super) struct Parts {
+    pub planner: Planner,
+    pub book: StoreBook,
+    pub min_resolved: MinResolved,
+    pub stores: Arc<ArcSwap<Stores>>,
+    pub errands: Errands,
+    pub metrics: Arc<Metrics>,
+    pub cluster_id: u64,
+    pub max_replicas: usize,
+}
+
+/// What the owner has others do.
+pub(super) struct Errands {
+    pub runtime: tokio::runtime::Handle,
+    pub kv: Kv,
+    pub ids: Ids,
+    pub term: Term,
+    pub keys: Keys,
+    /// The way back.
+    pub requests: mpsc::Sender<Request>,
+}
+
+/// The owner.
+pub(super) struct Owner {
+    planner: Planner,
+    book: StoreBook,
+    writes: StoreWrites,
+    streams: Streams,
+    operators: OperatorLog,
+    min_resolved: MinResolved,
+    min_resolved_in_flight: bool,
+    splits: VecDeque<AskSplit>,
+    ids_in_flight: bool,
+    stores: Arc<ArcSwap<Stores>>,
+    errands: Errands,
+    metrics: Arc<Metrics>,
+    cluster_id: u64,
+    max_replicas: usize,
+    began: Instant,
+}
+
+impl Owner {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { planner, book, min_resolved, stores, errands, metrics, cluster_id, max_replicas } = parts;
+        Self {
+            planner,
+            book,
+            writes: StoreWrites::default(),
+            streams: Streams::default(),
+            operators: OperatorLog::default(),
+            min_resolved,
+            min_resolved_in_flight: false,
+            splits: VecDeque::new(),
+            ids_in_flight: false,
+            stores,
+            errands,
+            metrics,
+            cluster_id,
+            max_replicas,
+            began: Instant::now(),
+        }
+    }
+
+    /// The loop; returns when the tenure is over.
+    pub(super) async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<Request>,
+        mut heartbeats: mpsc::Receiver<HeartbeatBatch>,
+        over: CancellationToken,
+    ) {
+        for record in self.book.table().clone().values() {
+            self.tell_planner(&record.meta);
+        }
+        let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+        let mut node_states = tokio::time::interval_at(tokio::time::Instant::now() + NODE_STATES, NODE_STATES);
+        let mut asked = Vec::with_capacity(ROUND_REQUESTS);
+        let mut batches = Vec::with_capacity(ROUND_BATCHES);
+        loop {
+            let wake = self.began + Duration::from_millis(self.planner.next_wakeup().0);
+            tokio::select! {
+                biased;
+                () = over.cancelled() => break,
+                _ = requests.recv_many(&mut asked, ROUND_REQUESTS) => {}
+                _ = heartbeats.recv_many(&mut batches, ROUND_BATCHES) => {}
+                () = tokio::time::sleep_until(wake.into()) => {}
+                _ = housekeeping.tick() => self.keep_min_resolved(),
+                _ = node_states.tick() => self.judge_node_states(),
+            }
+            // Whatever woke us: heartbeats may have come meanwhile, and a flood of requests must not starve them.
+            while batches.len() < ROUND_BATCHES
+                && let Ok(batch) = heartbeats.try_recv()
+            {
+                batches.push(batch);
+            }
+            for request in asked.drain(..) {
+                self.handle(request);
+            }
+            for batch in batches.drain(..) {
+                self.handle_heartbeats(batch);
+            }
+            let now = self.now();
+            if now >= self.planner.next_wakeup() {
+                self.planner.tick(now);
+            }
+            self.carry_out();
+            self.write_next();
+        }
+        debug!("cluster owner ends with its tenure");
+    }
+
+    fn now(&self) -> Time {
+        Time(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn handle(&mut self, request: Request) {
+        let now = self.now();
+        match request {
+            Request::PutStore { store, reply } => self.writes.push(Wish::Put(store, reply)),
+            Request::RemoveStore { id, destroyed, reply } => {
+                self.writes.push(Wish::Remove { id, destroyed, reply });
+            }
+            Request::StoreHeartbeat { stats, reply } => {
+                let _ = reply.send(self.store_heartbeat(now, *stats));
+            }
+            Request::MinResolvedTs { store, ts, reply } => {
+                let known = self.book.get(store).map(|_| ()).map_err(CallError::from);
+                if known.is_ok() {
+                    self.min_resolved.report(store, ts);
+                }
+                let _ = reply.send(known);
+            }
+            Request::StreamBound { store, outbox } => {
+                if self.streams.bind(store, outbox) {
+                    self.planner.handle_stream_opened(now, StoreId(store));
+                }
+                self.metrics.heartbeat_streams.set(i64::try_from(self.streams.len()).unwrap_or(i64::MAX));
+            }
+            Request::StreamClosed { store, outbox } => {
+                if self.streams.unbind(store, &outbox) {
+                    self.planner.handle_stream_closed(now, StoreId(store));
+                }
+                self.metrics.heartbeat_streams.set(i64::try_from(self.streams.len()).unwrap_or(i64::MAX));
+            }
+            Request::AskSplit(ask) => self.ask_split(ask),
+            Request::Summaries(reply) => {
+                let ids = self.book.table().keys();
+                let _ = reply.send(ids.filter_map(|id| self.planner.store_summary(now, StoreId(*id))).collect());
+            }
+            Request::OperatorLog(reply) => {
+                let _ = reply.send(self.operators.lines());
+            }
+            Request::StoreWritten(result) => self.store_written(result),
+            Request::MinResolvedWritten { ts, result } => {
+                self.min_resolved_in_flight = false;
+                match result {
+                    Ok(()) => self.min_resolved.persisted(ts),
+                    Err(error) => warn!(%error, ts, "minimum of resolved timestamps not written, tried again"),
+                }
+            }
+            Request::IdsReserved(result) => self.ids_reserved(now, result),
+        }
+    }
+
+    fn handle_heartbeats(&mut self, batch: HeartbeatBatch) {
+        let now = self.now();
+        let refused = self.planner.handle_region_heartbeats(now, &batch.reports);
+        self.metrics.region_heartbeats.inc_by((batch.reports.len() - refused.len()) as u64);
+        self.metrics.region_heartbeats_refused.inc_by(refused.len() as u64);
+        for (place, refusal) in refused {
+            let report = &batch.reports[place];
+            debug!(region = report.meta.id.0, store = report.leader.store.0, %refusal, "region heartbeat refused");
+            batch.outbox.offer(RegionHeartbeatResponse {
+                header: Some(header::refused(self.cluster_id, ErrorType::Unknown, refusal.to_string())),
+                target_peer: Some(wire::peer_to_wire(&report.leader)),
+                ..Default::default()
+            });
+        }
+        if let Some(handled) = batch.handled {
+            let _ = handled.send(());
+        }
+    }
+
+    fn store_heartbeat(&mut self, now: Time, stats: pdpb::StoreStats) -> Result<StoreAnswer, CallError> {
+        let id = stats.store_id;
+        let told = wire::store_stats(&stats);
+        let state = self.book.heartbeat(wall_clock_ns(), stats)?.meta.node_state();
+        if let Err(refusal) = self.planner.handle_store_heartbeat(now, told) {
+            warn!(store = id, %refusal, "planner and book disagree about a store");
+        }
+        if self.book.heartbeat_to_persist(id).is_some() {
+            self.writes.push(Wish::Heartbeat(id));
+        }
+        self.publish();
+        self.metrics.store_heartbeats.inc();
+        Ok(StoreAnswer { cluster_version: self.book.cluster_version().to_string(), state })
+    }
+
+    fn store_written(&mut self, result: Result<(), crate::state::KvError>) {
+        if let Err(error) = &result {
+            warn!(%error, "a store's record was not written");
+        }
+        if let Some(meta) = self.writes.written(result, &mut self.book) {
+            self.tell_planner(&meta);
+            self.publish();
+        }
+    }
+
+    fn tell_planner(&mut self, meta: &proto::metapb::Store) {
+        let now = self.now();
+        if let Err(refusal) = self.planner.handle_store_meta(now, wire::store_meta(meta)) {
+            warn!(store = meta.id, %refusal, "the planner cannot take this store");
+        }
+    }
+
+    fn publish(&self) {
+        self.stores.store(Arc::new(Stores {
+            table: Arc::clone(self.book.table()),
+            cluster_version: self.book.cluster_version().clone(),
+        }));
+    }
+
+    fn ask_split(&mut self, ask: AskSplit) {
+        let now = self.now();
+        match self.planner.handle_split_request(now, ask.region, ask.epoch, ask.count) {
+            Err(Refusal::IdsLacking { needed, .. }) if self.splits.len() < SPLITS_WAITING_MAX => {
+                self.splits.push_back(ask);
+                self.reserve_ids(needed);
+            }
+            Err(Refusal::IdsLacking { .. }) => {
+                let _ = ask.reply.send(Err(CallError::Busy(SPLITS_WAITING_MAX)));
+            }
+            result => {
+                let _ = ask.reply.send(result.map_err(CallError::from));
+            }
+        }
+    }
+
+    fn reserve_ids(&mut self, count: u64) {
+        if self.ids_in_flight {
+            return;
+        }
+        self.ids_in_flight = true;
+        let (ids, term) = (self.errands.ids.clone(), self.errands.term);
+        let requests = self.errands.requests.clone();
+        let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
+        self.errands.runtime.spawn(async move {
+            let reserved = ids.alloc(term, count).await.map(|last| IdRange {
+                first: last - u64::from(count - 1),
+                count: u64::from(count),
+            });
+            if reserved.is_err() {
+                tokio::time::sleep(IDS_RETRY).await;
+            }
+            let _ = requests.send(Request::IdsReserved(reserved)).await;
+        });
+    }
+
+    fn ids_reserved(&mut self, now: Time, result: Result<IdRange, crate::ids::IdError>) {
+        self.ids_in_flight = false;
+        let waiting = std::mem::take(&mut self.splits);
+        match result {
+            Ok(range) => {
+                self.planner.handle_ids(now, range);
+                for ask in waiting {
+                    self.ask_split(ask);
+                }
+            }
+            Err(error) => {
+                warn!(%error, "no ids for the planner");
+                for ask in waiting {
+                    let _ = ask.reply.send(Err(error.clone().into()));
+                }
+            }
+        }
+    }
+
+    /// Carries out what the planner wants, in order.
+    fn carry_out(&mut self) {
+        while let Some(effect) = self.planner.poll_effect() {
+            match effect {
+                Effect::Command(command) => {
+                    let message = wire::command(header::header(self.cluster_id), &command);
+                    let sent = self.streams.send(command.store.0, message);
+                    self.metrics.command(sent == Sent::Ok);
+                    if sent != Sent::Ok {
+                        debug!(store = command.store.0, region = command.region.0, ?sent, "command dropped");
+                    }
+                }
+                Effect::NeedIds(count) => self.reserve_ids(count),
+                Effect::Operator(event) => {
+                    self.metrics.operator(event.kind, operator_log::event_name(&event.what));
+                    self.operators.write(event);
+                }
+                Effect::Store(StoreEvent::Buried(store)) => self.writes.push(Wish::Bury(store.0)),
+            }
+        }
+    }
+
+    /// Proposes the next change of a store, if one waits and none is under way.
+    fn write_next(&mut self) {
+        let errands = &self.errands;
+        let Some(next) = self.writes.next(&self.book, &errands.kv, &errands.keys, self.max_replicas) else { return };
+        let (kv, term, requests) = (errands.kv.clone(), errands.term, errands.requests.clone());
+        errands.runtime.spawn(async move {
+            let result = kv.txn(term, next.txn).await.and_then(|done| {
+                // The configuration changed between reading and writing; only this owner's term may write it.
+                let changed = || crate::state::KvError::Storage("the configuration changed meanwhile".to_owned());
+                done.succeeded.then_some(()).ok_or_else(changed)
+            });
+            let _ = requests.send(Request::StoreWritten(result)).await;
+        });
+    }
+
+    fn keep_min_resolved(&mut self) {
+        if self.min_resolved_in_flight {
+            return;
+        }
+        let Some(ts) = self.min_resolved.grown(self.book.table()) else { return };
+        self.min_resolved_in_flight = true;
+        let errands = &self.errands;
+        let (kv, term, requests) = (errands.kv.clone(), errands.term, errands.requests.clone());
+        let txn = Txn::of(vec![Op::put(errands.keys.min_resolved_ts(), keys::encode_hex(ts))]);
+        errands.runtime.spawn(async move {
+            let result = kv.txn(term, txn).await.map(|_| ());
+            let _ = requests.send(Request::MinResolvedWritten { ts, result }).await;
+        });
+    }
+
+    /// Puts stores into service that are filled, or for which there is nothing to wait.
+    fn judge_node_states(&mut self) {
+        let now = self.now();
+        let up: Vec<_> = self.book.up().map(|record| (record.meta.id, record.meta.clone())).collect();
+        let summary = |id: u64| self.planner.store_summary(now, StoreId(id));
+        let few = self.planner.reader().len() < PREPARING_REGIONS;
+        let size = up.iter().filter_map(|(id, _)| summary(*id)).map(|s| s.region_size_bytes).sum::<u64>();
+        let share = size / up.len().max(1) as u64;
+        let now_s = wall_clock_ns() / 1_000_000_000;
+        let ready: Vec<u64> = up
+            .iter()
+            .filter(|(_, meta)| meta.node_state() == NodeState::Preparing)
+            .filter(|(id, meta)| {
+                let filled = || summary(*id).is_some_and(|s| s.region_size_bytes / 1_000 * 1_000 >= share / 1_000 * PREPARED_PER_MILLE);
+                let old = meta.start_timestamp > 0 && now_s - meta.start_timestamp >= PREPARING_MAX_S;
+                few || old || (self.planner.is_prepared() && filled())
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ready {
+            self.writes.push(Wish::Serve(id));
+        }
+    }
+}
+
+/// Nanoseconds since the epoch: for what people and stores read, never for decisions about order.
+pub(crate) fn wall_clock_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,143 @@
+//! What the cluster owner is asked, and what its own errands report back.
+
+use proto::metapb;
+use proto::pdpb;
+use scheduler::{IdRange, OperatorEvent, RegionEpoch, RegionId, RegionReport, SplitGrant, StoreSummary};
+use tokio::sync::oneshot;
+
+use super::stores::StoreRefusal;
+use super::streams::Outbox;
+use crate::ids::IdError;
+use crate::state::KvError;
+
+/// Requests that wait for the owner. Each is small and answered in microseconds; when it is full the caller waits.
+pub const REQUESTS_MAX: usize = 4_096;
+/// Batches of Region heartbeats that wait for the owner. With [`HEARTBEATS_PER_BATCH_MAX`] each that is a quarter of a
+/// million heartbeats, less than a second of work. When it is full each stream keeps the newest of each Region.
+pub const BATCHES_MAX: usize = 256;
+/// Most Region heartbeats handed over in one go.
+pub const HEARTBEATS_PER_BATCH_MAX: usize = 1_024;
+
+/// Region heartbeats of one stream, in their order.
+pub struct HeartbeatBatch {
+    /// Where refusals go.
+    pub outbox: Outbox,
+    /// The heartbeats.
+    pub reports: Vec<RegionReport>,
+    /// Told once they are handled and what was refused is on its way.
+    pub handled: Option<oneshot::Sender<()>>,
+}
+
+/// The way back to who asked. That nobody waits any more is no error.
+pub type Reply<T> = oneshot::Sender<Result<T, CallError>>;
+
+/// Why the owner did not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CallError {
+    /// A store's wish was refused.
+    #[error(transparent)]
+    Store(#[from] StoreRefusal),
+    /// The planner refused.
+    #[error(transparent)]
+    Planner(#[from] scheduler::Refusal),
+    /// It could not be made durable.
+    #[error("cannot write: {0}")]
+    Write(#[from] KvError),
+    /// No ids could be reserved.
+    #[error("cannot reserve ids: {0}")]
+    Ids(#[from] IdError),
+    /// Too much waits already.
+    #[error("busy: {0} wait already")]
+    Busy(usize),
+    /// This member's tenure as leader is over.
+    #[error("not leader")]
+    Over,
+}
+
+/// What a store learns from its heartbeat.
+#[derive(Clone, Debug)]
+pub struct StoreAnswer {
+    /// The cluster version.
+    pub cluster_version: String,
+    /// What was decided about the store.
+    pub state: metapb::NodeState,
+}
+
+/// What the owner is asked.
+pub enum Request {
+    /// A store registers.
+    PutStore {
+        /// What it says of itself.
+        store: metapb::Store,
+        /// Once it is durable.
+        reply: Reply<()>,
+    },
+    /// A store is to be taken out of the cluster.
+    RemoveStore {
+        /// Which.
+        id: u64,
+        /// Its data is gone for good.
+        destroyed: bool,
+        /// Once it is durable.
+        reply: Reply<()>,
+    },
+    /// A store heartbeat.
+    StoreHeartbeat {
+        /// What it says.
+        stats: Box<pdpb::StoreStats>,
+        /// What it learns.
+        reply: Reply<StoreAnswer>,
+    },
+    /// A store's smallest resolved timestamp.
+    MinResolvedTs {
+        /// Which store.
+        store: u64,
+        /// The timestamp.
+        ts: u64,
+        /// At once; it is written later.
+        reply: Reply<()>,
+    },
+    /// A heartbeat stream is bound to a store.
+    StreamBound {
+        /// The store.
+        store: u64,
+        /// The way to it.
+        outbox: Outbox,
+    },
+    /// A heartbeat stream is gone.
+    StreamClosed {
+        /// The store that it was bound to.
+        store: u64,
+        /// The stream.
+        outbox: Outbox,
+    },
+    /// A leader wants ids for the pieces of a split.
+    AskSplit(AskSplit),
+    /// The numbers of all stores.
+    Summaries(oneshot::Sender<Vec<StoreSummary>>),
+    /// The newest lines of the operator log, oldest first.
+    OperatorLog(oneshot::Sender<Vec<OperatorEvent>>),
+    /// An errand: the record under way is written, or not.
+    StoreWritten(Result<(), KvError>),
+    /// An errand: the minimum of resolved timestamps is written, or not.
+    MinResolvedWritten {
+        /// The minimum.
+        ts: u64,
+        /// What came of it.
+        result: Result<(), KvError>,
+    },
+    /// An errand: ids are reserved, or not.
+    IdsReserved(Result<IdRange, IdError>),
+}
+
+/// A wish to split.
+pub struct AskSplit {
+    /// Which Region.
+    pub region: RegionId,
+    /// As its leader sees it.
+    pub epoch: RegionEpoch,
+    /// How many new Regions.
+    pub count: u64,
+    /// The ids.
+    pub reply: Reply<SplitGrant>,
+}

@@ -1,0 +1,419 @@
+//! The book of stores: what each said about itself, and what may become of it. No I/O: a decision gives the record to
+//! be written, [`StoreBook::install`] takes it once it is durable.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::metapb::{self, NodeState, StoreState};
+use proto::pdpb;
+use semver::Version;
+
+use super::version::{self, BadVersion};
+use super::text;
+
+/// A store's time of the last heartbeat is written at most that often: each write is a disk sync on every member.
+pub const HEARTBEAT_PERSIST_INTERVAL: Duration = Duration::from_secs(5 * 60);
+/// A store that is silent for so long is shown as disconnected.
+pub const DISCONNECTED_AFTER: Duration = Duration::from_secs(20);
+
+/// A store: its record and its last heartbeat.
+#[derive(Clone, Debug)]
+pub struct StoreRecord {
+    /// As in the replicated state, except `last_heartbeat`, which is the newest known here.
+    pub meta: metapb::Store,
+    /// The last heartbeat since this member leads.
+    pub stats: Option<pdpb::StoreStats>,
+    /// `last_heartbeat` as in the replicated state.
+    persisted_heartbeat_ns: i64,
+}
+
+/// All stores by id, immutable: readers hold one version of it.
+pub type StoreTable = BTreeMap<u64, Arc<StoreRecord>>;
+
+/// How alive a store is: derived, never stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Liveness {
+    /// Heard within [`DISCONNECTED_AFTER`].
+    Connected,
+    /// Silent for longer.
+    Disconnected,
+    /// Silent for longer than `max-store-down-time`, or never heard.
+    Down,
+}
+
+/// Why a store was refused. The texts are what stores and tools look for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreRefusal {
+    /// No such store; the text contains "not found", which stores look for.
+    #[error("[PD:core:ErrStoreNotFound]store {0} not found")]
+    NotFound(u64),
+    /// The store is removed for good.
+    #[error("store is tombstone")]
+    Tombstone(u64),
+    /// It was declared destroyed before.
+    #[error("[PD:core:ErrStoreDestroyed]store {0} has been physically destroyed")]
+    Destroyed(u64),
+    /// A record without an id.
+    #[error("invalid put store {0}")]
+    NoId(String),
+    /// A version that cannot be read.
+    #[error("invalid put store {store}, error: {source}")]
+    Version {
+        /// The record as given.
+        store: String,
+        /// What is wrong with it.
+        source: BadVersion,
+    },
+    /// A version too old for the cluster.
+    #[error("version should compatible with version  {cluster}, got {store}")]
+    Incompatible {
+        /// The cluster version.
+        cluster: Version,
+        /// The store's.
+        store: Version,
+    },
+    /// Another store has that address.
+    #[error(
+        "duplicated store {kind}: {asked}, already registered by {holder}; if store {id} is gone for good (its data \
+         was lost or it was replaced), remove it first: DELETE /pd/api/v1/store/{id}"
+    )]
+    Duplicate {
+        /// `address` or `peer address`.
+        kind: &'static str,
+        /// The record as given.
+        asked: String,
+        /// The record of the store that has it.
+        holder: String,
+        /// That store's id.
+        id: u64,
+    },
+    /// Without it there would be fewer stores than replicas.
+    #[error(
+        "[PD:cluster:ErrStoresNotEnough]can not remove store {id} since the number of up stores would be {left} while \
+         need {need}"
+    )]
+    NotEnough {
+        /// The store to be removed.
+        id: u64,
+        /// Stores that would be left.
+        left: usize,
+        /// Replicas a Region.
+        need: usize,
+    },
+}
+
+impl StoreRecord {
+    fn new(meta: metapb::Store) -> Self {
+        Self { persisted_heartbeat_ns: meta.last_heartbeat, meta, stats: None }
+    }
+
+    /// How alive it is at `now_ns` (nanoseconds since the epoch).
+    pub fn liveness(&self, now_ns: i64, down_after: Duration) -> Liveness {
+        let silent = Duration::from_nanos(u64::try_from(now_ns - self.meta.last_heartbeat).unwrap_or(0));
+        if self.meta.last_heartbeat == 0 || silent > down_after {
+            Liveness::Down
+        } else if silent > DISCONNECTED_AFTER {
+            Liveness::Disconnected
+        } else {
+            Liveness::Connected
+        }
+    }
+}
+
+/// The stores of the cluster and its version.
+#[derive(Debug)]
+pub struct StoreBook {
+    table: Arc<StoreTable>,
+    cluster_version: Version,
+}
+
+impl StoreBook {
+    /// As read from the replicated state.
+    pub fn new(stores: Vec<metapb::Store>, cluster_version: Version) -> Self {
+        let table = stores.into_iter().map(|meta| (meta.id, Arc::new(StoreRecord::new(meta)))).collect();
+        Self { table: Arc::new(table), cluster_version }
+    }
+
+    /// The present version of the table.
+    pub fn table(&self) -> &Arc<StoreTable> {
+        &self.table
+    }
+
+    /// The cluster version.
+    pub fn cluster_version(&self) -> &Version {
+        &self.cluster_version
+    }
+
+    /// One store.
+    pub fn get(&self, id: u64) -> Result<&Arc<StoreRecord>, StoreRefusal> {
+        self.table.get(&id).ok_or(StoreRefusal::NotFound(id))
+    }
+
+    /// What a store's wish to register leads to: the record to be written.
+    pub fn put(&self, asked: &metapb::Store) -> Result<metapb::Store, StoreRefusal> {
+        let known = self.table.get(&asked.id);
+        if known.is_some_and(|known| known.meta.node_state() == NodeState::Removed) {
+            return Err(StoreRefusal::Tombstone(asked.id));
+        }
+        let printed = || text::Store(asked).to_string();
+        if asked.id == 0 {
+            return Err(StoreRefusal::NoId(printed()));
+        }
+        let version =
+            version::parse(&asked.version).map_err(|source| StoreRefusal::Version { store: printed(), source })?;
+        if !version::compatible(&self.cluster_version, &version) {
+            return Err(StoreRefusal::Incompatible { cluster: self.cluster_version.clone(), store: version });
+        }
+        self.refuse_duplicate(asked)?;
+        let Some(known) = known else {
+            let mut fresh = asked.clone();
+            fresh.set_state(StoreState::Up);
+            fresh.set_node_state(NodeState::Preparing);
+            fresh.last_heartbeat = 0;
+            fresh.physically_destroyed = false;
+            return Ok(fresh);
+        };
+        let mut merged = known.meta.clone();
+        merged.address.clone_from(&asked.address);
+        merged.peer_address.clone_from(&asked.peer_address);
+        merged.status_address.clone_from(&asked.status_address);
+        merged.version.clone_from(&asked.version);
+        merged.git_hash.clone_from(&asked.git_hash);
+        merged.deploy_path.clone_from(&asked.deploy_path);
+        merged.start_timestamp = asked.start_timestamp;
+        merge_labels(&mut merged.labels, &asked.labels);
+        Ok(merged)
+    }
+
+    /// What taking a store out leads to: the record to be written, or nothing when it is on its way out already.
+    pub fn remove(
+        &self,
+        id: u64,
+        destroyed: bool,
+        max_replicas: usize,
+    ) -> Result<Option<metapb::Store>, StoreRefusal> {
+        let meta = &self.get(id)?.meta;
+        match meta.node_state() {
+            NodeState::Removed => return Err(StoreRefusal::Tombstone(id)),
+            NodeState::Removing if meta.physically_destroyed == destroyed => return Ok(None),
+            NodeState::Removing if meta.physically_destroyed => return Err(StoreRefusal::Destroyed(id)),
+            NodeState::Removing => {}
+            NodeState::Preparing | NodeState::Serving => {
+                let left = self.up().filter(|record| record.meta.id != id).count();
+                if !destroyed && left < max_replicas {
+                    return Err(StoreRefusal::NotEnough { id, left, need: max_replicas });
+                }
+            }
+        }
+        let mut leaving = meta.clone();
+        leaving.set_state(StoreState::Offline);
+        leaving.set_node_state(NodeState::Removing);
+        leaving.physically_destroyed = destroyed;
+        Ok(Some(leaving))
+    }
+
+    /// The record of a leaving store once nothing is left on it.
+    pub fn bury(&self, id: u64) -> Option<metapb::Store> {
+        let mut meta = self.table.get(&id).filter(|r| r.meta.node_state() == NodeState::Removing)?.meta.clone();
+        meta.set_state(StoreState::Tombstone);
+        meta.set_node_state(NodeState::Removed);
+        Some(meta)
+    }
+
+    /// The record of a prepared store that goes into service.
+    pub fn serve(&self, id: u64) -> Option<metapb::Store> {
+        let mut meta = self.table.get(&id).filter(|r| r.meta.node_state() == NodeState::Preparing)?.meta.clone();
+        meta.set_node_state(NodeState::Serving);
+        Some(meta)
+    }
+
+    /// The cluster version once `changed` is in force: the least version of all stores that are not removed, never
+    /// less than now. Records whose version cannot be read do not count.
+    pub fn version_with(&self, changed: &metapb::Store) -> Version {
+        let others = self.table.values().map(|record| &record.meta).filter(|meta| meta.id != changed.id);
+        others
+            .chain([changed])
+            .filter(|meta| meta.node_state() != NodeState::Removed)
+            .filter_map(|meta| version::parse(&meta.version).ok())
+            .min()
+            .map_or_else(|| self.cluster_version.clone(), |least| least.max(self.cluster_version.clone()))
+    }
+
+    /// Takes a record that is durable now.
+    pub fn install(&mut self, meta: metapb::Store, cluster_version: Version) {
+        let mut record = StoreRecord::new(meta);
+        if let Some(known) = self.table.get(&record.meta.id) {
+            record.stats.clone_from(&known.stats);
+            record.meta.last_heartbeat = record.meta.last_heartbeat.max(known.meta.last_heartbeat);
+        }
+        self.cluster_version = cluster_version;
+        Arc::make_mut(&mut self.table).insert(record.meta.id, Arc::new(record));
+    }
+
+    /// A heartbeat came in at `now_ns`.
+    pub fn heartbeat(&mut self, now_ns: i64, stats: pdpb::StoreStats) -> Result<&Arc<StoreRecord>, StoreRefusal> {
+        let id = stats.store_id;
+        let record = Arc::make_mut(&mut self.table).get_mut(&id).ok_or(StoreRefusal::NotFound(id))?;
+        if record.meta.node_state() == NodeState::Removed {
+            return Err(StoreRefusal::Tombstone(id));
+        }
+        let changed = Arc::make_mut(record);
+        changed.meta.last_heartbeat = now_ns;
+        changed.stats = Some(stats);
+        Ok(record)
+    }
+
+    /// Whether the time of the last heartbeat is to be written again.
+    pub fn heartbeat_to_persist(&self, id: u64) -> Option<metapb::Store> {
+        let record = self.table.get(&id)?;
+        let since = record.meta.last_heartbeat.saturating_sub(record.persisted_heartbeat_ns);
+        (Duration::from_nanos(u64::try_from(since).unwrap_or(0)) >= HEARTBEAT_PERSIST_INTERVAL)
+            .then(|| record.meta.clone())
+    }
+
+    /// Stores that are not leaving.
+    pub fn up(&self) -> impl Iterator<Item = &Arc<StoreRecord>> {
+        self.table.values().filter(|r| matches!(r.meta.node_state(), NodeState::Preparing | NodeState::Serving))
+    }
+
+    fn refuse_duplicate(&self, asked: &metapb::Store) -> Result<(), StoreRefusal> {
+        for record in self.table.values() {
+            let holder = &record.meta;
+            if holder.id == asked.id || holder.node_state() == NodeState::Removed || holder.physically_destroyed {
+                continue;
+            }
+            let kind = if holder.address == asked.address {
+                "address"
+            } else if !asked.peer_address.is_empty() && holder.peer_address == asked.peer_address {
+                "peer address"
+            } else {
+                continue;
+            };
+            return Err(StoreRefusal::Duplicate {
+                kind,
+                asked: text::Store(asked).to_string(),
+                holder: text::Store(holder).to_string(),
+                id: holder.id,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// New values replace old ones of the same key (upper and lower case are one); an empty value deletes.
+fn merge_labels(labels: &mut Vec<metapb::StoreLabel>, given: &[metapb::StoreLabel]) {
+    for label in given {
+        match labels.iter_mut().find(|known| known.key.eq_ignore_ascii_case(&label.key)) {
+            Some(known) => known.value.clone_from(&label.value),
+            None => labels.push(label.clone()),
+        }
+    }
+    labels.retain(|label| !label.value.is_empty());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HEARTBEAT_PERSIST_INTERVAL, Liveness, StoreBook, StoreRefusal};
+    use proto::metapb::{NodeState, Store, StoreLabel, StoreState};
+    use proto::pdpb::StoreStats;
+    use semver::Version;
+    use std::time::Duration;
+
+    fn store(id: u64, version: &str) -> Store {
+        Store { id, address: format!("127.0.0.1:{id}"), version: version.to_owned(), ..Default::default() }
+    }
+
+    fn book(ids: &[u64]) -> StoreBook {
+        let mut book = StoreBook::new(Vec::new(), Version::new(0, 0, 0));
+        for id in ids {
+            let meta = book.put(&store(*id, "8.5.0")).unwrap();
+            let version = book.version_with(&meta);
+            book.install(meta, version);
+        }
+        book
+    }
+
+    #[test]
+    fn a_taken_address_names_its_holder_and_the_way_out() {
+        let book = book(&[1, 2]);
+        let refusal = book.put(&Store { id: 50, address: "127.0.0.1:1".to_owned(), ..store(50, "8.5.0") }).unwrap_err();
+        let text = refusal.to_string();
+        assert!(text.starts_with("duplicated store address: id:50 address:\"127.0.0.1:1\""), "{text}");
+        assert!(text.contains("already registered by id:1 address:\"127.0.0.1:1\""), "{text}");
+        assert!(text.contains("DELETE /pd/api/v1/store/1"), "{text}");
+    }
+
+    #[test]
+    fn the_cluster_version_is_the_least_and_never_falls() {
+        let mut book = book(&[1]);
+        assert_eq!(book.cluster_version().to_string(), "8.5.0");
+        assert_eq!(
+            book.put(&store(2, "")).unwrap_err().to_string(),
+            "version should compatible with version  8.5.0, got 1.0.0"
+        );
+        let newer = book.put(&store(2, "9.0.0")).unwrap();
+        let version = book.version_with(&newer);
+        assert_eq!(version.to_string(), "8.5.0");
+        book.install(newer, version);
+        let leaving = book.remove(1, true, 3).unwrap().unwrap();
+        book.install(leaving, Version::new(8, 5, 0));
+        let buried = book.bury(1).unwrap();
+        assert_eq!(book.version_with(&buried).to_string(), "9.0.0");
+    }
+
+    #[test]
+    fn a_store_goes_from_preparing_to_removed_and_does_not_come_back() {
+        let mut book = book(&[1, 2, 3]);
+        let version = book.cluster_version().clone();
+        let refused = book.remove(1, false, 3).unwrap_err();
+        assert_eq!(refused, StoreRefusal::NotEnough { id: 1, left: 2, need: 3 });
+        assert!(book.bury(1).is_none());
+        let serving = book.serve(1).unwrap();
+        book.install(serving, version.clone());
+        let leaving = book.remove(1, false, 2).unwrap().unwrap();
+        assert_eq!((leaving.state(), leaving.node_state()), (StoreState::Offline, NodeState::Removing));
+        book.install(leaving, version.clone());
+        assert_eq!(book.remove(1, false, 2).unwrap(), None);
+        let buried = book.bury(1).unwrap();
+        book.install(buried, version);
+        assert_eq!(book.remove(1, false, 2).unwrap_err(), StoreRefusal::Tombstone(1));
+        assert_eq!(book.put(&store(1, "8.5.0")).unwrap_err(), StoreRefusal::Tombstone(1));
+        assert_eq!(book.heartbeat(1, StoreStats { store_id: 1, ..Default::default() }).unwrap_err(), StoreRefusal::Tombstone(1));
+        // Its address is free again.
+        assert!(book.put(&Store { id: 9, ..store(1, "8.5.0") }).is_ok());
+    }
+
+    #[test]
+    fn registering_again_merges_labels_and_keeps_state_and_heartbeat() {
+        let mut book = book(&[1]);
+        let serving = book.serve(1).unwrap();
+        book.install(serving, Version::new(8, 5, 0));
+        book.heartbeat(77, StoreStats { store_id: 1, ..Default::default() }).unwrap();
+        let label = |key: &str, value: &str| StoreLabel { key: key.to_owned(), value: value.to_owned() };
+        let first = book.put(&Store { labels: vec![label("zone", "z1"), label("disk", "ssd")], ..store(1, "8.5.0") }).unwrap();
+        book.install(first, Version::new(8, 5, 0));
+        let again = book.put(&Store { labels: vec![label("ZONE", "z2"), label("disk", "")], ..store(1, "8.5.1") }).unwrap();
+        assert_eq!(again.labels, vec![label("zone", "z2")]);
+        assert_eq!((again.node_state(), again.last_heartbeat, again.version.as_str()), (NodeState::Serving, 77, "8.5.1"));
+    }
+
+    #[test]
+    fn heartbeats_are_written_rarely_and_silence_is_seen() {
+        let mut book = book(&[1]);
+        let stats = || StoreStats { store_id: 1, ..Default::default() };
+        assert_eq!(book.get(1).unwrap().liveness(5, Duration::from_secs(60)), Liveness::Down);
+        let step = i64::try_from(HEARTBEAT_PERSIST_INTERVAL.as_nanos()).unwrap();
+        book.heartbeat(step - 1, stats()).unwrap();
+        assert!(book.heartbeat_to_persist(1).is_none());
+        book.heartbeat(step, stats()).unwrap();
+        let meta = book.heartbeat_to_persist(1).unwrap();
+        book.install(meta, Version::new(8, 5, 0));
+        assert!(book.heartbeat_to_persist(1).is_none());
+        let second = 1_000_000_000;
+        for (silent_s, liveness) in [(20, Liveness::Connected), (21, Liveness::Disconnected), (61, Liveness::Down)] {
+            let record = book.get(1).unwrap();
+            assert_eq!(record.liveness(step + silent_s * second, Duration::from_secs(60)), liveness, "{silent_s}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! gRPC: handlers decode, call an owner and encode. They hold no lock and know no rule.
+
+mod bootstrap;
+mod buckets;
+mod gate;
+pub(crate) mod header;
+mod members;
+mod meta_storage;
+mod pd;
+mod region_heartbeat;
+mod regions;
+mod resource_manager;
+mod safe_points;
+mod served;
+mod splits;
+mod stores;
+mod tso;
+
+use axum::Router;
+use proto::meta_storagepb::meta_storage_server::MetaStorageServer;
+use proto::pdpb::pd_server::PdServer;
+use proto::resource_manager::resource_manager_server::ResourceManagerServer;
+use tonic::service::Routes;
+
+pub use gate::Gate;
+pub use served::unknown_path;
+
+/// Largest message taken: a store's report for an unsafe recovery may exceed 150 MiB.
+const DECODED_BYTES_MAX: usize = 256 << 20;
+
+/// All services, as routes by path.
+pub fn routes(gate: &Gate) -> Router {
+    let pd = PdServer::new(pd::Service(gate.clone()))
+        .max_decoding_message_size(DECODED_BYTES_MAX)
+        .max_encoding_message_size(usize::MAX);
+    let meta_storage = MetaStorageServer::new(meta_storage::Service(gate.clone()))
+        .max_encoding_message_size(usize::MAX);
+    let resource_manager = ResourceManagerServer::new(resource_manager::Service(gate.clone()));
+    // Every member is healthy as long as it answers: clients take anything else for a broken network. The reporter says
+    // "serving" of the whole server from the start, and may be dropped.
+    let (_, health) = tonic_health::server::health_reporter();
+    Routes::new(pd)
+        .add_service(meta_storage)
+        .add_service(resource_manager)
+        .add_service(health)
+        .into_axum_router()
+        .reset_fallback()
+        .layer(axum::middleware::from_fn(served::refuse_unserved))
+}

@@ -1,0 +1,66 @@
+//! Look-ups of Regions, straight from the published index: no lock, no hop to the owner.
+
+use std::sync::Arc;
+
+use proto::pdpb as wire;
+use scheduler::{RegionId, RegionView};
+
+use super::header::Refusal;
+use crate::cluster::{Tenure, wire::region_to_wire};
+
+/// Most Regions in one answer to a scan without a limit: about 20 MiB. Callers that get as many scan on from the last
+/// end key, as they do with a limit of their own.
+const SCAN_MAX: usize = 100_000;
+
+/// The Region that holds a key; a hole is an answer without a Region.
+pub async fn get_region(tenure: Arc<Tenure>, request: wire::GetRegionRequest) -> Result<wire::GetRegionResponse, Refusal> {
+    Ok(found(tenure.cluster()?.regions().get(&request.region_key)))
+}
+
+/// The Region before the one that holds a key.
+pub async fn get_prev_region(
+    tenure: Arc<Tenure>,
+    request: wire::GetRegionRequest,
+) -> Result<wire::GetRegionResponse, Refusal> {
+    Ok(found(tenure.cluster()?.regions().get_prev(&request.region_key)))
+}
+
+/// The Region with an id.
+pub async fn get_region_by_id(
+    tenure: Arc<Tenure>,
+    request: wire::GetRegionByIdRequest,
+) -> Result<wire::GetRegionResponse, Refusal> {
+    Ok(found(tenure.cluster()?.regions().get_by_id(RegionId(request.region_id))))
+}
+
+/// Regions in key order from the one that holds the start key. A reversed range holds none.
+pub async fn scan_regions(
+    tenure: Arc<Tenure>,
+    request: wire::ScanRegionsRequest,
+) -> Result<wire::ScanRegionsResponse, Refusal> {
+    let cluster = tenure.cluster()?;
+    let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0).map_or(SCAN_MAX, |l| l.min(SCAN_MAX));
+    let reversed = !request.end_key.is_empty() && request.start_key >= request.end_key;
+    let views = if reversed { Vec::new() } else { cluster.regions().scan(&request.start_key, &request.end_key, limit) };
+    let mut answer = wire::ScanRegionsResponse::default();
+    for view in &views {
+        let region = region_to_wire(view);
+        answer.region_metas.extend(region.region.clone());
+        answer.leaders.push(region.leader.unwrap_or_default());
+        answer.regions.push(region);
+    }
+    Ok(answer)
+}
+
+fn found(view: Option<RegionView>) -> wire::GetRegionResponse {
+    let Some(view) = view else { return wire::GetRegionResponse::default() };
+    let region = region_to_wire(&view);
+    wire::GetRegionResponse {
+        header: None,
+        region: region.region,
+        leader: region.leader,
+        down_peers: region.down_peers,
+        pending_peers: region.pending_peers,
+        buckets: None,
+    }
+}

@@ -39,7 +39,7 @@ pub struct SplitIds {
 #[derive(Debug)]
 pub struct Planner {
     config: Config,
-    reader: RegionReader,
+    index: crate::index::Index,
 }
 
 impl Planner {
@@ -48,13 +48,13 @@ impl Planner {
     #[must_use]
     pub fn new(config: Config, seed: u64, now: Time) -> Planner {
         let _ = (seed, now);
-        Planner { config, reader: RegionReader::default() }
+        Planner { config, index: crate::index::Index::new() }
     }
 
     /// A handle to look Regions up with, from any thread.
     #[must_use]
     pub fn reader(&self) -> RegionReader {
-        self.reader.clone()
+        self.index.reader()
     }
 
     /// The configuration in force.

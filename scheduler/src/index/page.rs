@@ -1,0 +1,382 @@
+//! A page: up to 128 neighbouring entries of the key space, never changed once published. An entry is a Region or a
+//! hole; it ends where the next one starts, so entries of a page tile its range by construction.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::columns::Slot;
+use crate::model::{Peer, PeerId, PeerRole, RegionEpoch, RegionId, RegionMeta, StoreId};
+
+/// Entries that a page may have: more makes each change dearer, fewer makes more pages.
+pub(crate) const PAGE_ENTRIES_MAX: usize = 128;
+/// Entries that a page gets when a full one is cut: room for growth on both sides.
+const PAGE_ENTRIES_CUT: usize = 96;
+/// Peers that a Region may have, so that a page's Peers can be numbered in 16 bits.
+pub(crate) const REGION_PEERS_MAX: usize = 64;
+
+/// The number of a page; constant while it lives, used again later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PageNo(pub u32);
+
+/// One entry without its keys.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    /// 0 for a hole.
+    pub id: RegionId,
+    pub epoch: RegionEpoch,
+    pub slot: Slot,
+    peers_start: u16,
+    peers_len: u8,
+    leader: u8,
+}
+
+impl Entry {
+    pub fn is_hole(&self) -> bool {
+        self.id.0 == 0
+    }
+}
+
+/// Start keys with their common prefix taken out, and the end key of the page.
+#[derive(Debug)]
+struct Keys {
+    prefix: Box<[u8]>,
+    suffixes: Box<[u8]>,
+    suffix_ends: Box<[u32]>,
+    end: Box<[u8]>,
+}
+
+/// See the top of the file.
+#[derive(Debug)]
+pub(crate) struct Page {
+    keys: Arc<Keys>,
+    entries: Box<[Entry]>,
+    peers: Box<[(PeerId, StoreId)]>,
+    roles: Box<[u8]>,
+    /// The page to the right when this one was made: what was cut off this page is found there.
+    pub next: Option<PageNo>,
+    /// Set when this page has merged into another: look there.
+    pub forward: Option<PageNo>,
+}
+
+impl Page {
+    /// The whole key space as one hole.
+    pub fn whole_space() -> Page {
+        let mut draft = Draft::default();
+        draft.push_hole(&[]);
+        draft.build(0..1, &[], None)
+    }
+
+    /// What stands in for a page that has merged into `into`.
+    pub fn merged(into: PageNo) -> Page {
+        let mut page = Draft::default().build(0..0, &[], None);
+        page.forward = Some(into);
+        page
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// First key behind the page; empty for the end of the key space.
+    pub fn end_key(&self) -> &[u8] {
+        &self.keys.end
+    }
+
+    /// True when `key` lies behind the page.
+    pub fn ends_before(&self, key: &[u8]) -> bool {
+        !self.keys.end.is_empty() && key >= self.keys.end.as_ref()
+    }
+
+    /// The entry that holds `key`; none when the key lies before the page or the page is empty. A key behind the page
+    /// gives the last entry: ask `ends_before` first.
+    pub fn find(&self, key: &[u8]) -> Option<usize> {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if self.compare_start(middle, key) == Ordering::Greater {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        low.checked_sub(1)
+    }
+
+    /// The entry of this Region.
+    pub fn find_id(&self, id: RegionId) -> Option<usize> {
+        self.entries.iter().position(|e| e.id == id)
+    }
+
+    fn suffix(&self, at: usize) -> &[u8] {
+        let keys = &self.keys;
+        let start = if at == 0 { 0 } else { keys.suffix_ends[at - 1] as usize };
+        &keys.suffixes[start..keys.suffix_ends[at] as usize]
+    }
+
+    /// Start key of the entry, compared with `key`.
+    pub fn compare_start(&self, at: usize, key: &[u8]) -> Ordering {
+        let prefix = &self.keys.prefix;
+        let shared = prefix.len().min(key.len());
+        prefix[..shared].cmp(&key[..shared]).then_with(|| {
+            if key.len() < prefix.len() {
+                Ordering::Greater
+            } else {
+                self.suffix(at).cmp(&key[prefix.len()..])
+            }
+        })
+    }
+
+    pub fn start_key(&self, at: usize) -> Bytes {
+        let (prefix, suffix) = (&self.keys.prefix, self.suffix(at));
+        let mut key = Vec::with_capacity(prefix.len() + suffix.len());
+        key.extend_from_slice(prefix);
+        key.extend_from_slice(suffix);
+        Bytes::from(key)
+    }
+
+    pub fn end_key_of(&self, at: usize) -> Bytes {
+        if at + 1 < self.len() { self.start_key(at + 1) } else { Bytes::copy_from_slice(&self.keys.end) }
+    }
+
+    /// True when the entry covers exactly `start..end`.
+    pub fn has_range(&self, at: usize, start: &[u8], end: &[u8]) -> bool {
+        self.compare_start(at, start) == Ordering::Equal
+            && if at + 1 < self.len() {
+                !end.is_empty() && self.compare_start(at + 1, end) == Ordering::Equal
+            } else {
+                end == self.keys.end.as_ref()
+            }
+    }
+
+    pub fn peers(&self, at: usize) -> impl ExactSizeIterator<Item = Peer> + '_ {
+        let entry = &self.entries[at];
+        let start = entry.peers_start as usize;
+        let range = start..start + entry.peers_len as usize;
+        self.peers[range.clone()].iter().zip(&self.roles[range]).map(|(&(id, store), &role)| {
+            let (role, is_witness) = unpack_role(role);
+            Peer { id, store, role, is_witness }
+        })
+    }
+
+    /// The leader; the default Peer for a hole.
+    pub fn leader(&self, at: usize) -> Peer {
+        let leader = self.entries[at].leader as usize;
+        self.peers(at).nth(leader).unwrap_or_default()
+    }
+
+    pub fn meta(&self, at: usize) -> RegionMeta {
+        let entry = &self.entries[at];
+        RegionMeta {
+            id: entry.id,
+            start_key: self.start_key(at),
+            end_key: self.end_key_of(at),
+            epoch: entry.epoch,
+            peers: self.peers(at).collect(),
+        }
+    }
+
+    /// The same page with other Peers, epoch and leader of one Region; its range stays.
+    pub fn with_region(&self, at: usize, meta: &RegionMeta, leader: PeerId) -> Page {
+        let old = self.entries[at];
+        if meta.peers.len() == old.peers_len as usize {
+            let (mut entries, mut peers, mut roles) =
+                (self.entries.clone(), self.peers.clone(), self.roles.clone());
+            let start = old.peers_start as usize;
+            for (i, peer) in meta.peers.iter().enumerate() {
+                peers[start + i] = (peer.id, peer.store);
+                roles[start + i] = pack_role(peer);
+            }
+            entries[at].epoch = meta.epoch;
+            entries[at].leader = leader_place(&meta.peers, leader);
+            let keys = Arc::clone(&self.keys);
+            return Page { keys, entries, peers, roles, next: self.next, forward: None };
+        }
+        let mut draft = Draft::default();
+        draft.push_entries(self, 0..at);
+        draft.push_region(&self.start_key(at), meta, leader, old.slot);
+        draft.push_entries(self, at + 1..self.len());
+        draft.build(0..self.len(), self.end_key(), self.next)
+    }
+
+    /// Bytes that it takes on the heap, keys included.
+    #[cfg(test)]
+    pub fn heap_bytes(&self) -> usize {
+        let keys = &self.keys;
+        size_of::<Page>()
+            + size_of::<Keys>()
+            + keys.prefix.len()
+            + keys.suffixes.len()
+            + keys.suffix_ends.len() * 4
+            + keys.end.len()
+            + self.entries.len() * size_of::<Entry>()
+            + self.peers.len() * 16
+            + self.roles.len()
+    }
+}
+
+/// Entries on their way to one or more new pages.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    key_bytes: Vec<u8>,
+    key_ends: Vec<usize>,
+    entries: Vec<Entry>,
+    peer_starts: Vec<usize>,
+    peers: Vec<(PeerId, StoreId)>,
+    roles: Vec<u8>,
+}
+
+impl Draft {
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub fn push_entries(&mut self, page: &Page, range: std::ops::Range<usize>) {
+        for at in range {
+            let entry = page.entries[at];
+            if entry.is_hole() && self.ends_in_hole() {
+                continue;
+            }
+            self.key_bytes.extend_from_slice(&page.keys.prefix);
+            self.key_bytes.extend_from_slice(page.suffix(at));
+            let start = entry.peers_start as usize;
+            let peers = start..start + entry.peers_len as usize;
+            self.push_entry(entry);
+            self.peers.extend_from_slice(&page.peers[peers.clone()]);
+            self.roles.extend_from_slice(&page.roles[peers]);
+        }
+    }
+
+    pub fn push_region(&mut self, start: &[u8], meta: &RegionMeta, leader: PeerId, slot: Slot) {
+        self.key_bytes.extend_from_slice(start);
+        self.push_entry(Entry {
+            id: meta.id,
+            epoch: meta.epoch,
+            slot,
+            peers_start: 0,
+            peers_len: u8::try_from(meta.peers.len()).unwrap_or(u8::MAX),
+            leader: leader_place(&meta.peers, leader),
+        });
+        self.peers.extend(meta.peers.iter().map(|p| (p.id, p.store)));
+        self.roles.extend(meta.peers.iter().map(pack_role));
+    }
+
+    /// A hole that starts here; nothing when a hole stands before it already.
+    pub fn push_hole(&mut self, start: &[u8]) {
+        if self.ends_in_hole() {
+            return;
+        }
+        self.key_bytes.extend_from_slice(start);
+        self.push_entry(Entry {
+            id: RegionId(0),
+            epoch: RegionEpoch::default(),
+            slot: Slot::NONE,
+            peers_start: 0,
+            peers_len: 0,
+            leader: 0,
+        });
+    }
+
+    fn ends_in_hole(&self) -> bool {
+        self.entries.last().is_some_and(Entry::is_hole)
+    }
+
+    /// The key bytes stand already; the Peers follow.
+    fn push_entry(&mut self, entry: Entry) {
+        self.key_ends.push(self.key_bytes.len());
+        self.peer_starts.push(self.peers.len());
+        self.entries.push(entry);
+    }
+
+    /// Where to cut: ranges of entries, one for each page.
+    pub fn cuts(&self) -> Vec<std::ops::Range<usize>> {
+        let len = self.len();
+        if len <= PAGE_ENTRIES_MAX {
+            return std::iter::once(0..len).collect();
+        }
+        let pages = len.div_ceil(PAGE_ENTRIES_CUT);
+        (0..pages).map(|i| i * len / pages..(i + 1) * len / pages).collect()
+    }
+
+    pub fn start_key(&self, at: usize) -> &[u8] {
+        let start = if at == 0 { 0 } else { self.key_ends[at - 1] };
+        &self.key_bytes[start..self.key_ends[at]]
+    }
+
+    /// One page of these entries; `end` is the first key behind it.
+    pub fn build(&self, range: std::ops::Range<usize>, end: &[u8], next: Option<PageNo>) -> Page {
+        let prefix_len = match (range.is_empty(), range.start, range.end) {
+            (true, ..) => 0,
+            // Keys are sorted: what first and last share, all share.
+            (false, first, behind) => common_prefix(self.start_key(first), self.start_key(behind - 1)),
+        };
+        let prefix = range.clone().next().map_or(&[][..], |first| &self.start_key(first)[..prefix_len]);
+        let mut suffixes = Vec::with_capacity(self.key_bytes.len());
+        let mut suffix_ends = Vec::with_capacity(range.len());
+        for at in range.clone() {
+            suffixes.extend_from_slice(&self.start_key(at)[prefix_len..]);
+            suffix_ends
+                .push(u32::try_from(suffixes.len()).expect("128 keys of a message each are below 4 GiB"));
+        }
+        let peers_start = self.peer_starts.get(range.start).copied().unwrap_or(self.peers.len());
+        let peers_end = self.peer_starts.get(range.end).copied().unwrap_or(self.peers.len());
+        let mut entries: Box<[Entry]> = self.entries[range.clone()].into();
+        for (entry, at) in entries.iter_mut().zip(range) {
+            entry.peers_start = u16::try_from(self.peer_starts[at] - peers_start)
+                .expect("a page has at most 128 entries of at most 64 peers");
+        }
+        Page {
+            keys: Arc::new(Keys {
+                prefix: prefix.into(),
+                suffixes: suffixes.into_boxed_slice(),
+                suffix_ends: suffix_ends.into_boxed_slice(),
+                end: end.into(),
+            }),
+            entries,
+            peers: self.peers[peers_start..peers_end].into(),
+            roles: self.roles[peers_start..peers_end].into(),
+            next,
+            forward: None,
+        }
+    }
+}
+
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(x, y)| x == y).count()
+}
+
+fn leader_place(peers: &[Peer], leader: PeerId) -> u8 {
+    let place = peers.iter().position(|p| p.id == leader).unwrap_or(usize::MAX);
+    u8::try_from(place).unwrap_or(u8::MAX)
+}
+
+const WITNESS: u8 = 4;
+
+fn pack_role(peer: &Peer) -> u8 {
+    let role = match peer.role {
+        PeerRole::Voter => 0,
+        PeerRole::Learner => 1,
+        PeerRole::IncomingVoter => 2,
+        PeerRole::DemotingVoter => 3,
+    };
+    if peer.is_witness { role | WITNESS } else { role }
+}
+
+fn unpack_role(packed: u8) -> (PeerRole, bool) {
+    let role = match packed & 3 {
+        0 => PeerRole::Voter,
+        1 => PeerRole::Learner,
+        2 => PeerRole::IncomingVoter,
+        _ => PeerRole::DemotingVoter,
+    };
+    (role, packed & WITNESS != 0)
+}

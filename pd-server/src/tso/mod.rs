@@ -3,7 +3,24 @@
 //! One thread owns them. It drains what all streams have asked, checks the lease, allocates in memory below the bound
 //! that is applied through Raft, and answers; it never waits for the disk. Raising the bound ahead is a task of its own.
 
+mod allocator;
+mod clock;
+mod owner;
+mod stream;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
+
+pub use clock::WallClock;
+pub use owner::Counters;
+pub use stream::{TsoAsker, TsoReplies};
+
+pub(crate) use allocator::Window;
+pub(crate) use clock::{Reading, wall_ms};
+pub(crate) use owner::Standing;
+
+use self::owner::{Inbox, Owner};
 
 /// Bits of the logical part.
 pub const LOGICAL_BITS: u32 = 18;
@@ -44,6 +61,9 @@ pub enum TsoError {
     /// A count of 0, or one that no millisecond can hold.
     #[error("tso count must be between 1 and {}, not {count}", LOGICAL_END - 1, count = .0)]
     Count(u32),
+    /// The answering side of the stream is gone.
+    #[error("the stream is closed")]
+    Closed,
     /// The bound could not be raised in time.
     #[error("timestamps are exhausted up to the saved bound; it could not be raised within 1 s")]
     BoundReached,
@@ -51,41 +71,67 @@ pub enum TsoError {
 
 /// The way to the timestamp owner; cheap to clone.
 #[derive(Clone)]
-pub struct TsoHandle {}
+pub struct TsoHandle {
+    inbox: Arc<Inbox>,
+}
 
-/// The asking side of a stream. Dropping it ends the stream once all is answered.
-pub struct TsoAsker {}
+/// The running thread. Dropping it ends all streams and waits for the thread.
+pub(crate) struct TsoThread {
+    inbox: Arc<Inbox>,
+    thread: Option<JoinHandle<()>>,
+}
 
-/// The answering side of a stream: replies come in the order of the requests.
-pub struct TsoReplies {}
+/// Starts the thread. `lease_holds` tells whether this member's lease of a term holds at the time of the call.
+pub(crate) fn start(
+    clock: Arc<WallClock>,
+    lease_holds: Box<dyn Fn(u64) -> bool + Send>,
+) -> std::io::Result<(TsoHandle, TsoThread)> {
+    let inbox = Arc::new(Inbox::default());
+    let owner = Owner::new(Arc::clone(&inbox), clock, lease_holds);
+    let thread = std::thread::Builder::new().name("tso".into()).spawn(move || owner.run())?;
+    Ok((TsoHandle { inbox: Arc::clone(&inbox) }, TsoThread { inbox, thread: Some(thread) }))
+}
 
 impl TsoHandle {
     /// One request, one reply: for calls that are not streams.
     pub async fn request(&self, count: u32) -> Result<Reply, TsoError> {
-        let _ = count;
-        todo!()
+        let (mut asker, mut replies) = self.open();
+        asker.ask(&[count]).await?;
+        let mut received = Vec::with_capacity(1);
+        replies.receive(&mut received).await?;
+        received.pop().ok_or(TsoError::Closed)
     }
 
     /// Opens a stream: many requests in flight, one wake-up for all replies that are ready.
     pub fn open(&self) -> (TsoAsker, TsoReplies) {
-        todo!()
+        stream::open(Arc::clone(&self.inbox))
+    }
+
+    /// What the owner counts.
+    pub fn counters(&self) -> &Counters {
+        &self.inbox.counters
+    }
+
+    /// Tells the owner what this member may do.
+    pub(crate) fn set_standing(&self, standing: Standing) {
+        self.inbox.set_standing(standing);
+    }
+
+    /// Resolves when the owner has used up its window.
+    pub(crate) async fn bound_wanted(&self) {
+        self.inbox.bound_wanted.notified().await;
     }
 }
 
-impl TsoAsker {
-    /// Asks; each count gets one reply. Waits while more than [`STREAM_PENDING_MAX`] are under way. Hand over all
-    /// requests that have arrived in one call: it costs one lock.
-    pub async fn ask(&mut self, counts: &[u32]) -> Result<(), TsoError> {
-        let _ = counts;
-        todo!()
+impl Drop for TsoThread {
+    fn drop(&mut self) {
+        self.inbox.stop();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was reported by itself; there is nothing left to do for it.
+            let _ = thread.join();
+        }
     }
 }
 
-impl TsoReplies {
-    /// Waits for replies and appends all that are ready; returns how many. `Ok(0)`: the asking side is gone and all
-    /// is answered. After an error the stream is over. Dropping the future loses nothing.
-    pub async fn receive(&mut self, into: &mut Vec<Reply>) -> Result<usize, TsoError> {
-        let _ = into;
-        todo!()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -7,14 +7,26 @@
 //! This crate does not know what is in an entry, what a Region or a placement driver is, or any gRPC service but its
 //! own (`raftcore.Raft`, in `net`).
 
+mod apply;
 mod clock;
 mod config;
+mod convert;
+mod driver;
+mod env;
 mod error;
+mod group;
 mod handle;
+mod inbox;
 mod lease;
+mod log;
+mod logger;
 mod machine;
+mod membership;
 pub mod net;
+mod snapshots;
+mod start;
 mod status;
+mod tenure;
 mod transport;
 
 pub use clock::BootTime;

@@ -47,7 +47,11 @@ pub struct Peers {}
 
 impl Peers {
     /// Makes a transport whose connections live on the given tokio runtime.
-    pub fn new(router: Arc<dyn Router>, gatekeeper: Arc<dyn Gatekeeper>, tokio: tokio::runtime::Handle) -> Arc<Self> {
+    pub fn new(
+        router: Arc<dyn Router>,
+        gatekeeper: Arc<dyn Gatekeeper>,
+        tokio: tokio::runtime::Handle,
+    ) -> Arc<Self> {
         let _ = (router, gatekeeper, tokio);
         todo!()
     }

@@ -63,7 +63,11 @@ impl Metrics {
             store_heartbeats: counter(&registry, "pd_scheduler_store_heartbeat_total", "Store heartbeats.")?,
             heartbeat_streams: IntGauge::new("pd_hbstream_stores", "Stores with an open heartbeat stream.")?,
             bucket_reports: counter(&registry, "pd_server_bucket_report", "Reports of buckets.")?,
-            token_requests: counter(&registry, "pd_resource_manager_token_requests_total", "Requests for tokens.")?,
+            token_requests: counter(
+                &registry,
+                "pd_resource_manager_token_requests_total",
+                "Requests for tokens.",
+            )?,
             commands: IntCounterVec::new(
                 Opts::new("pd_hbstream_region_message", "Commands put on heartbeat streams."),
                 &["type", "status"],
@@ -73,17 +77,26 @@ impl Metrics {
                 &["type", "event"],
             )?,
             is_leader: IntGauge::new("etcd_server_is_leader", "1 on the member that leads, else 0.")?,
-            role: IntGaugeVec::new(Opts::new("service_member_role", "1 on the leader, else 0."), &["service"])?,
+            role: IntGaugeVec::new(
+                Opts::new("service_member_role", "1 on the leader, else 0."),
+                &["service"],
+            )?,
             raft: IntGaugeVec::new(
                 Opts::new("pd_server_etcd_state", "Term and indexes of the members' Raft group."),
                 &["type"],
             )?,
             cluster: GaugeVec::new(Opts::new("pd_cluster_status", "The cluster in numbers."), &["type"])?,
             log_syncs: IntGauge::new("pd_raft_log_syncs_total", "Syncs of the Raft log.")?,
-            log_sync_seconds: Gauge::new("pd_raft_log_sync_seconds_total", "Time spent in syncs of the Raft log.")?,
+            log_sync_seconds: Gauge::new(
+                "pd_raft_log_sync_seconds_total",
+                "Time spent in syncs of the Raft log.",
+            )?,
             entries: IntGauge::new("pd_raft_entries_appended_total", "Entries appended to the Raft log.")?,
             snapshots: IntGaugeVec::new(Opts::new("pd_raft_snapshots_total", "Raft snapshots."), &["type"])?,
-            messages_dropped: IntGauge::new("pd_raft_messages_dropped_total", "Raft messages dropped, queue full.")?,
+            messages_dropped: IntGauge::new(
+                "pd_raft_messages_dropped_total",
+                "Raft messages dropped, queue full.",
+            )?,
             cpu_seconds: Gauge::new("process_cpu_seconds_total", "Processor time used.")?,
             resident_bytes: IntGauge::new("process_resident_memory_bytes", "Resident memory.")?,
             registry,
@@ -144,9 +157,11 @@ impl Metrics {
         self.role.with_label_values(&["PD"]).set(leads);
         if let Some(status) = gate.pd.raft.status(crate::PD_GROUP) {
             let status = status.borrow().clone();
-            for (name, value) in
-                [("term", status.term), ("appliedIndex", status.applied), ("committedIndex", status.committed)]
-            {
+            for (name, value) in [
+                ("term", status.term),
+                ("appliedIndex", status.applied),
+                ("committedIndex", status.committed),
+            ] {
                 self.raft.with_label_values(&[name]).set(signed(value));
             }
         }
@@ -154,7 +169,9 @@ impl Metrics {
         self.log_syncs.set(signed(counters.log_syncs.load(Relaxed)));
         self.log_sync_seconds.set(counters.log_sync_ns.load(Relaxed) as f64 / 1e9);
         self.entries.set(signed(counters.entries_appended.load(Relaxed)));
-        self.snapshots.with_label_values(&["received"]).set(signed(counters.snapshots_received.load(Relaxed)));
+        self.snapshots
+            .with_label_values(&["received"])
+            .set(signed(counters.snapshots_received.load(Relaxed)));
         self.snapshots.with_label_values(&["made"]).set(signed(counters.snapshots_made.load(Relaxed)));
         self.messages_dropped.set(signed(counters.messages_dropped.load(Relaxed)));
     }

@@ -51,7 +51,11 @@ impl Listeners {
         let mut bound = Vec::with_capacity(urls.len());
         for url in urls {
             let listener = TcpListener::bind(url.address()).await;
-            bound.push(listener.map_err(|e| io::Error::new(e.kind(), format!("cannot listen on client URL {url}: {e}")))?);
+            bound.push(
+                listener.map_err(|e| {
+                    io::Error::new(e.kind(), format!("cannot listen on client URL {url}: {e}"))
+                })?,
+            );
         }
         Ok(Self(bound))
     }
@@ -60,8 +64,7 @@ impl Listeners {
 /// Serves clients until `stop` is cancelled, then lets connections finish for a bounded time.
 ///
 /// Starts with the member's tenure watch: whatever this member does only while it leads begins and ends in there.
-pub async fn run(pd: Arc<Pd>, stop: CancellationToken) -> io::Result<()> {
-    let listeners = Listeners::bind(&pd.config.client_urls).await?;
+pub async fn run(pd: Arc<Pd>, listeners: Listeners, stop: CancellationToken) -> io::Result<()> {
     let metrics = Metrics::new().map(Arc::new).map_err(io::Error::other)?;
     let tenures = Tenures::start(Arc::clone(&pd), Arc::clone(&metrics), stop.clone());
     let gate = Gate::new(pd, tenures, metrics);

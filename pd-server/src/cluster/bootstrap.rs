@@ -85,7 +85,8 @@ pub fn transaction(
     store: &metapb::Store,
     region: &metapb::Region,
 ) -> Txn {
-    let cluster = metapb::Cluster { id: cluster_id, max_peer_count: u32::try_from(max_replicas).unwrap_or(u32::MAX) };
+    let cluster =
+        metapb::Cluster { id: cluster_id, max_peer_count: u32::try_from(max_replicas).unwrap_or(u32::MAX) };
     Txn::default()
         .when(Compare::absent(keys.cluster()))
         .then(Op::put(keys.cluster(), Bytes::from(cluster.encode_to_vec())))
@@ -122,7 +123,10 @@ mod tests {
             (|r| region(r).end_key = "a".into(), BadBootstrap::KeyRange(9)),
             (|r| region(r).id = 0, BadBootstrap::ZeroRegion),
             (|r| region(r).peers.clear(), BadBootstrap::PeerCount { found: 0, cluster_id: 9 }),
-            (|r| region(r).peers[0].store_id = 7, BadBootstrap::PeerStore { found: 7, store: 1, cluster_id: 9 }),
+            (
+                |r| region(r).peers[0].store_id = 7,
+                BadBootstrap::PeerStore { found: 7, store: 1, cluster_id: 9 },
+            ),
             (|r| region(r).peers[0].id = 0, BadBootstrap::ZeroPeer),
         ];
         assert!(check(9, good()).is_ok());

@@ -29,6 +29,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{error, info};
 
 pub use bootstrap::BadBootstrap;
+pub(crate) use owner::wall_clock_ns;
 pub use requests::{
     AskSplit, CallError, HEARTBEATS_PER_BATCH_MAX, HeartbeatBatch, Reply, Request, StoreAnswer,
 };
@@ -36,7 +37,6 @@ pub use stores::{Liveness, StoreRecord, StoreRefusal, StoreTable};
 pub use streams::Outbox;
 pub use tenure::{Tenure, Tenures};
 pub use version::knows_batch_split;
-pub(crate) use owner::wall_clock_ns;
 
 use crate::keys::{self, Keys};
 use crate::leadership::Term;
@@ -73,7 +73,13 @@ impl Cluster {
     /// Loads what is kept of the cluster and starts its owner. `None` before it is bootstrapped.
     ///
     /// `over` ends it; if the owner dies of a defect, `over` is cancelled by it.
-    fn start(pd: &Pd, term: Term, keys: &Keys, metrics: &Arc<Metrics>, over: &CancellationToken) -> Result<Option<Self>, KvError> {
+    fn start(
+        pd: &Pd,
+        term: Term,
+        keys: &Keys,
+        metrics: &Arc<Metrics>,
+        over: &CancellationToken,
+    ) -> Result<Option<Self>, KvError> {
         if pd.kv.get(&keys.cluster())?.is_none() {
             return Ok(None);
         }
@@ -160,7 +166,12 @@ impl Cluster {
     }
 
     /// Ids for the pieces of a split.
-    pub async fn ask_split(&self, region: RegionId, epoch: RegionEpoch, count: u64) -> Result<SplitGrant, CallError> {
+    pub async fn ask_split(
+        &self,
+        region: RegionId,
+        epoch: RegionEpoch,
+        count: u64,
+    ) -> Result<SplitGrant, CallError> {
         self.call(|reply| Request::AskSplit(AskSplit { region, epoch, count, reply })).await
     }
 
@@ -210,9 +221,8 @@ fn load_stores(pd: &Pd, keys: &Keys) -> Result<Vec<metapb::Store>, KvError> {
 
 fn load_min_resolved(pd: &Pd, keys: &Keys) -> Result<MinResolved, KvError> {
     let durable = match pd.kv.get(&keys.min_resolved_ts())? {
-        Some(found) => {
-            keys::decode_hex(&found.value).map_err(|error| KvError::Storage(format!("min_resolved_ts: {error}")))?
-        }
+        Some(found) => keys::decode_hex(&found.value)
+            .map_err(|error| KvError::Storage(format!("min_resolved_ts: {error}")))?,
         None => 0,
     };
     Ok(MinResolved::new(durable))

@@ -122,7 +122,8 @@ impl Owner {
             self.tell_planner(&record.meta);
         }
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
-        let mut node_states = tokio::time::interval_at(tokio::time::Instant::now() + NODE_STATES, NODE_STATES);
+        let mut node_states =
+            tokio::time::interval_at(tokio::time::Instant::now() + NODE_STATES, NODE_STATES);
         let mut asked = Vec::with_capacity(ROUND_REQUESTS);
         let mut batches = Vec::with_capacity(ROUND_BATCHES);
         loop {
@@ -194,7 +195,8 @@ impl Owner {
             Request::AskSplit(ask) => self.ask_split(ask),
             Request::Summaries(reply) => {
                 let ids = self.book.table().keys();
-                let _ = reply.send(ids.filter_map(|id| self.planner.store_summary(now, StoreId(*id))).collect());
+                let _ =
+                    reply.send(ids.filter_map(|id| self.planner.store_summary(now, StoreId(*id))).collect());
             }
             Request::OperatorLog(reply) => {
                 let _ = reply.send(self.operators.lines());
@@ -204,7 +206,9 @@ impl Owner {
                 self.min_resolved_in_flight = false;
                 match result {
                     Ok(()) => self.min_resolved.persisted(ts),
-                    Err(error) => warn!(%error, ts, "minimum of resolved timestamps not written, tried again"),
+                    Err(error) => {
+                        warn!(%error, ts, "minimum of resolved timestamps not written, tried again");
+                    }
                 }
             }
             Request::IdsReserved(result) => self.ids_reserved(now, result),
@@ -294,10 +298,10 @@ impl Owner {
         let requests = self.errands.requests.clone();
         let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
         self.errands.runtime.spawn(async move {
-            let reserved = ids.alloc(term, count).await.map(|last| IdRange {
-                first: last - u64::from(count - 1),
-                count: u64::from(count),
-            });
+            let reserved = ids
+                .alloc(term, count)
+                .await
+                .map(|last| IdRange { first: last - u64::from(count - 1), count: u64::from(count) });
             if reserved.is_err() {
                 tokio::time::sleep(IDS_RETRY).await;
             }
@@ -349,12 +353,15 @@ impl Owner {
     /// Proposes the next change of a store, if one waits and none is under way.
     fn write_next(&mut self) {
         let errands = &self.errands;
-        let Some(next) = self.writes.next(&self.book, &errands.kv, &errands.keys, self.max_replicas) else { return };
+        let Some(next) = self.writes.next(&self.book, &errands.kv, &errands.keys, self.max_replicas) else {
+            return;
+        };
         let (kv, term, requests) = (errands.kv.clone(), errands.term, errands.requests.clone());
         errands.runtime.spawn(async move {
             let result = kv.txn(term, next.txn).await.and_then(|done| {
                 // The configuration changed between reading and writing; only this owner's term may write it.
-                let changed = || crate::state::KvError::Storage("the configuration changed meanwhile".to_owned());
+                let changed =
+                    || crate::state::KvError::Storage("the configuration changed meanwhile".to_owned());
                 done.succeeded.then_some(()).ok_or_else(changed)
             });
             let _ = requests.send(Request::StoreWritten(result)).await;
@@ -389,7 +396,11 @@ impl Owner {
             .iter()
             .filter(|(_, meta)| meta.node_state() == NodeState::Preparing)
             .filter(|(id, meta)| {
-                let filled = || summary(*id).is_some_and(|s| s.region_size_bytes / 1_000 * 1_000 >= share / 1_000 * PREPARED_PER_MILLE);
+                let filled = || {
+                    summary(*id).is_some_and(|s| {
+                        s.region_size_bytes / 1_000 * 1_000 >= share / 1_000 * PREPARED_PER_MILLE
+                    })
+                };
                 let old = meta.start_timestamp > 0 && now_s - meta.start_timestamp >= PREPARING_MAX_S;
                 few || old || (self.planner.is_prepared() && filled())
             })

@@ -95,7 +95,9 @@ impl StoreWrites {
         while let Some(wish) = self.waiting.pop_front() {
             let (decided, reply) = match wish {
                 Wish::Put(store, reply) => (book.put(&store).map(Some), Some(reply)),
-                Wish::Remove { id, destroyed, reply } => (book.remove(id, destroyed, max_replicas), Some(reply)),
+                Wish::Remove { id, destroyed, reply } => {
+                    (book.remove(id, destroyed, max_replicas), Some(reply))
+                }
                 Wish::Bury(id) => (Ok(book.bury(id)), None),
                 Wish::Serve(id) => (Ok(book.serve(id)), None),
                 Wish::Heartbeat(id) => (Ok(book.heartbeat_to_persist(id)), None),
@@ -103,7 +105,12 @@ impl StoreWrites {
             let answer = match decided {
                 Ok(Some(meta)) => {
                     let version = book.version_with(&meta);
-                    match transaction(&meta, (version != *book.cluster_version()).then_some(&version), kv, keys) {
+                    match transaction(
+                        &meta,
+                        (version != *book.cluster_version()).then_some(&version),
+                        kv,
+                        keys,
+                    ) {
                         Ok(txn) => {
                             self.in_flight = Some(InFlight { meta, version, reply });
                             return Some(Proposal { txn });
@@ -143,15 +150,19 @@ pub fn read_cluster_version(kv: &Kv, keys: &Keys) -> Result<Version, KvError> {
         .map_err(|error| KvError::Storage(format!("replicated configuration: {error}")))?;
     match config.get(CLUSTER_VERSION) {
         None => Ok(none),
-        Some(value) => value
-            .as_str()
-            .and_then(|text| Version::parse(text).ok())
-            .ok_or_else(|| KvError::Storage(format!("replicated configuration: cluster-version {value} is none"))),
+        Some(value) => value.as_str().and_then(|text| Version::parse(text).ok()).ok_or_else(|| {
+            KvError::Storage(format!("replicated configuration: cluster-version {value} is none"))
+        }),
     }
 }
 
 /// Writes the record, and the cluster version with it where it changes. The rest of the configuration stays as it is.
-fn transaction(meta: &metapb::Store, version: Option<&Version>, kv: &Kv, keys: &Keys) -> Result<Txn, KvError> {
+fn transaction(
+    meta: &metapb::Store,
+    version: Option<&Version>,
+    kv: &Kv,
+    keys: &Keys,
+) -> Result<Txn, KvError> {
     let mut txn = Txn::of(vec![Op::put(keys.store(meta.id), Bytes::from(meta.encode_to_vec()))]);
     if let Some(version) = version {
         let found = kv.get(&keys.config())?.map(|found| found.value);

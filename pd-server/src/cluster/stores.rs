@@ -9,8 +9,8 @@ use proto::metapb::{self, NodeState, StoreState};
 use proto::pdpb;
 use semver::Version;
 
-use super::version::{self, BadVersion};
 use super::text;
+use super::version::{self, BadVersion};
 
 /// A store's time of the last heartbeat is written at most that often: each write is a disk sync on every member.
 pub const HEARTBEAT_PERSIST_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -160,8 +160,8 @@ impl StoreBook {
         if asked.id == 0 {
             return Err(StoreRefusal::NoId(printed()));
         }
-        let version =
-            version::parse(&asked.version).map_err(|source| StoreRefusal::Version { store: printed(), source })?;
+        let version = version::parse(&asked.version)
+            .map_err(|source| StoreRefusal::Version { store: printed(), source })?;
         if !version::compatible(&self.cluster_version, &version) {
             return Err(StoreRefusal::Incompatible { cluster: self.cluster_version.clone(), store: version });
         }
@@ -215,7 +215,8 @@ impl StoreBook {
 
     /// The record of a leaving store once nothing is left on it.
     pub fn bury(&self, id: u64) -> Option<metapb::Store> {
-        let mut meta = self.table.get(&id).filter(|r| r.meta.node_state() == NodeState::Removing)?.meta.clone();
+        let mut meta =
+            self.table.get(&id).filter(|r| r.meta.node_state() == NodeState::Removing)?.meta.clone();
         meta.set_state(StoreState::Tombstone);
         meta.set_node_state(NodeState::Removed);
         Some(meta)
@@ -223,7 +224,8 @@ impl StoreBook {
 
     /// The record of a prepared store that goes into service.
     pub fn serve(&self, id: u64) -> Option<metapb::Store> {
-        let mut meta = self.table.get(&id).filter(|r| r.meta.node_state() == NodeState::Preparing)?.meta.clone();
+        let mut meta =
+            self.table.get(&id).filter(|r| r.meta.node_state() == NodeState::Preparing)?.meta.clone();
         meta.set_node_state(NodeState::Serving);
         Some(meta)
     }
@@ -252,7 +254,11 @@ impl StoreBook {
     }
 
     /// A heartbeat came in at `now_ns`.
-    pub fn heartbeat(&mut self, now_ns: i64, stats: pdpb::StoreStats) -> Result<&Arc<StoreRecord>, StoreRefusal> {
+    pub fn heartbeat(
+        &mut self,
+        now_ns: i64,
+        stats: pdpb::StoreStats,
+    ) -> Result<&Arc<StoreRecord>, StoreRefusal> {
         let id = stats.store_id;
         let record = Arc::make_mut(&mut self.table).get_mut(&id).ok_or(StoreRefusal::NotFound(id))?;
         if record.meta.node_state() == NodeState::Removed {
@@ -274,13 +280,18 @@ impl StoreBook {
 
     /// Stores that are not leaving.
     pub fn up(&self) -> impl Iterator<Item = &Arc<StoreRecord>> {
-        self.table.values().filter(|r| matches!(r.meta.node_state(), NodeState::Preparing | NodeState::Serving))
+        self.table
+            .values()
+            .filter(|r| matches!(r.meta.node_state(), NodeState::Preparing | NodeState::Serving))
     }
 
     fn refuse_duplicate(&self, asked: &metapb::Store) -> Result<(), StoreRefusal> {
         for record in self.table.values() {
             let holder = &record.meta;
-            if holder.id == asked.id || holder.node_state() == NodeState::Removed || holder.physically_destroyed {
+            if holder.id == asked.id
+                || holder.node_state() == NodeState::Removed
+                || holder.physically_destroyed
+            {
                 continue;
             }
             let kind = if holder.address == asked.address {
@@ -337,7 +348,8 @@ mod tests {
     #[test]
     fn a_taken_address_names_its_holder_and_the_way_out() {
         let book = book(&[1, 2]);
-        let refusal = book.put(&Store { id: 50, address: "127.0.0.1:1".to_owned(), ..store(50, "8.5.0") }).unwrap_err();
+        let refusal =
+            book.put(&Store { id: 50, address: "127.0.0.1:1".to_owned(), ..store(50, "8.5.0") }).unwrap_err();
         let text = refusal.to_string();
         assert!(text.starts_with("duplicated store address: id:50 address:\"127.0.0.1:1\""), "{text}");
         assert!(text.contains("already registered by id:1 address:\"127.0.0.1:1\""), "{text}");
@@ -379,7 +391,10 @@ mod tests {
         book.install(buried, version);
         assert_eq!(book.remove(1, false, 2).unwrap_err(), StoreRefusal::Tombstone(1));
         assert_eq!(book.put(&store(1, "8.5.0")).unwrap_err(), StoreRefusal::Tombstone(1));
-        assert_eq!(book.heartbeat(1, StoreStats { store_id: 1, ..Default::default() }).unwrap_err(), StoreRefusal::Tombstone(1));
+        assert_eq!(
+            book.heartbeat(1, StoreStats { store_id: 1, ..Default::default() }).unwrap_err(),
+            StoreRefusal::Tombstone(1)
+        );
         // Its address is free again.
         assert!(book.put(&Store { id: 9, ..store(1, "8.5.0") }).is_ok());
     }
@@ -391,11 +406,18 @@ mod tests {
         book.install(serving, Version::new(8, 5, 0));
         book.heartbeat(77, StoreStats { store_id: 1, ..Default::default() }).unwrap();
         let label = |key: &str, value: &str| StoreLabel { key: key.to_owned(), value: value.to_owned() };
-        let first = book.put(&Store { labels: vec![label("zone", "z1"), label("disk", "ssd")], ..store(1, "8.5.0") }).unwrap();
+        let first = book
+            .put(&Store { labels: vec![label("zone", "z1"), label("disk", "ssd")], ..store(1, "8.5.0") })
+            .unwrap();
         book.install(first, Version::new(8, 5, 0));
-        let again = book.put(&Store { labels: vec![label("ZONE", "z2"), label("disk", "")], ..store(1, "8.5.1") }).unwrap();
+        let again = book
+            .put(&Store { labels: vec![label("ZONE", "z2"), label("disk", "")], ..store(1, "8.5.1") })
+            .unwrap();
         assert_eq!(again.labels, vec![label("zone", "z2")]);
-        assert_eq!((again.node_state(), again.last_heartbeat, again.version.as_str()), (NodeState::Serving, 77, "8.5.1"));
+        assert_eq!(
+            (again.node_state(), again.last_heartbeat, again.version.as_str()),
+            (NodeState::Serving, 77, "8.5.1")
+        );
     }
 
     #[test]
@@ -411,9 +433,15 @@ mod tests {
         book.install(meta, Version::new(8, 5, 0));
         assert!(book.heartbeat_to_persist(1).is_none());
         let second = 1_000_000_000;
-        for (silent_s, liveness) in [(20, Liveness::Connected), (21, Liveness::Disconnected), (61, Liveness::Down)] {
+        for (silent_s, liveness) in
+            [(20, Liveness::Connected), (21, Liveness::Disconnected), (61, Liveness::Down)]
+        {
             let record = book.get(1).unwrap();
-            assert_eq!(record.liveness(step + silent_s * second, Duration::from_secs(60)), liveness, "{silent_s}");
+            assert_eq!(
+                record.liveness(step + silent_s * second, Duration::from_secs(60)),
+                liveness,
+                "{silent_s}"
+            );
         }
     }
 }

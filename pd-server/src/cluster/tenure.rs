@@ -82,7 +82,10 @@ impl Tenure {
     /// Makes the cluster: one transaction, and its owner runs before the answer leaves.
     pub async fn bootstrap(&self, request: pdpb::BootstrapRequest) -> Result<(), Refusal> {
         let already = || {
-            Refusal::Header(pdpb::ErrorType::AlreadyBootstrapped, "cluster is already bootstrapped".to_owned())
+            Refusal::Header(
+                pdpb::ErrorType::AlreadyBootstrapped,
+                "cluster is already bootstrapped".to_owned(),
+            )
         };
         let _one = self.bootstrapping.lock().await;
         if self.cluster.load().is_some() {
@@ -162,9 +165,9 @@ async fn follow(
     while !stop.is_cancelled() {
         let state = changes.borrow_and_update().clone();
         let running = publish.borrow().as_ref().map(|tenure| (tenure.term, tenure.over.clone()));
-        let stands = running.as_ref().is_some_and(|(term, over)| {
-            state.ready && *term == state.term && !over.is_cancelled()
-        });
+        let stands = running
+            .as_ref()
+            .is_some_and(|(term, over)| state.ready && *term == state.term && !over.is_cancelled());
         let mut retry = None;
         if !stands {
             if let Some((term, over)) = &running {

@@ -4,7 +4,9 @@ use semver::Version;
 
 /// A version that a store gave and that is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("[PD:semver:ErrSemverNewVersion]{text} is not in dotted-tri format: {text} is not in dotted-tri format")]
+#[error(
+    "[PD:semver:ErrSemverNewVersion]{text} is not in dotted-tri format: {text} is not in dotted-tri format"
+)]
 pub struct BadVersion {
     /// What was given.
     text: String,
@@ -51,7 +53,9 @@ mod tests {
     #[test]
     fn a_store_may_be_newer_but_not_older_in_major_and_minor() {
         let cluster = parse("8.5.3").unwrap();
-        for (store, fits) in [("8.5.0", true), ("8.6.0", true), ("9.0.0-beta.2", true), ("8.4.9", false), ("", false)] {
+        for (store, fits) in
+            [("8.5.0", true), ("8.6.0", true), ("9.0.0-beta.2", true), ("8.4.9", false), ("", false)]
+        {
             assert_eq!(compatible(&cluster, &parse(store).unwrap()), fits, "{store}");
         }
         assert!(!knows_batch_split(&parse("2.0.9").unwrap()));

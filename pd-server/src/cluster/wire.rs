@@ -2,8 +2,8 @@
 
 use proto::{eraftpb, metapb, pdpb};
 use scheduler::model::{
-    DownPeer, Flow, NodeState, Peer, PeerId, PeerRole, RegionEpoch, RegionId, RegionMeta, RegionReport, RegionView,
-    StoreId, StoreLabel, StoreMeta, StoreStats,
+    DownPeer, Flow, NodeState, Peer, PeerId, PeerRole, RegionEpoch, RegionId, RegionMeta, RegionReport,
+    RegionView, StoreId, StoreLabel, StoreMeta, StoreStats,
 };
 use scheduler::{Action, Command, PeerChangeKind, SplitPolicy};
 
@@ -194,7 +194,11 @@ mod tests {
     fn a_report_keeps_what_the_planner_needs_and_drops_nonsense() {
         let peer = |id, store_id| metapb::Peer { id, store_id, ..Default::default() };
         let message = pdpb::RegionHeartbeatRequest {
-            region: Some(metapb::Region { id: 7, peers: vec![peer(70, 1), peer(71, 2)], ..Default::default() }),
+            region: Some(metapb::Region {
+                id: 7,
+                peers: vec![peer(70, 1), peer(71, 2)],
+                ..Default::default()
+            }),
             leader: Some(peer(70, 1)),
             down_peers: vec![pdpb::PeerStats { peer: Some(peer(71, 2)), down_seconds: 120 }],
             bytes_written: u64::MAX,

@@ -8,7 +8,10 @@ use super::header::Refusal;
 use crate::cluster::Tenure;
 
 /// The first store makes the cluster.
-pub async fn bootstrap(tenure: Arc<Tenure>, request: wire::BootstrapRequest) -> Result<wire::BootstrapResponse, Refusal> {
+pub async fn bootstrap(
+    tenure: Arc<Tenure>,
+    request: wire::BootstrapRequest,
+) -> Result<wire::BootstrapResponse, Refusal> {
     tenure.bootstrap(request).await?;
     Ok(wire::BootstrapResponse { replication_status: Some(Default::default()), ..Default::default() })
 }
@@ -22,7 +25,10 @@ pub async fn is_bootstrapped(
 }
 
 /// Ids in a row; the answer names the last, and the count only when there is more than one.
-pub async fn alloc_id(tenure: Arc<Tenure>, request: wire::AllocIdRequest) -> Result<wire::AllocIdResponse, Refusal> {
+pub async fn alloc_id(
+    tenure: Arc<Tenure>,
+    request: wire::AllocIdRequest,
+) -> Result<wire::AllocIdResponse, Refusal> {
     let id = tenure.pd.ids.alloc(tenure.term, request.count).await?;
     let count = if request.count > 1 { request.count } else { 0 };
     Ok(wire::AllocIdResponse { id, count, ..Default::default() })

@@ -43,7 +43,9 @@ impl From<Status> for Refusal {
 impl From<CallError> for Refusal {
     fn from(error: CallError) -> Self {
         match error {
-            CallError::Store(StoreRefusal::Tombstone(_)) => Self::Header(ErrorType::StoreTombstone, error.to_string()),
+            CallError::Store(StoreRefusal::Tombstone(_)) => {
+                Self::Header(ErrorType::StoreTombstone, error.to_string())
+            }
             CallError::Store(refusal) => Self::unknown(refusal.to_string()),
             CallError::Planner(scheduler::Refusal::Halted) => Self::unknown(HALTED),
             CallError::Planner(refusal) => Self::unknown(refusal.to_string()),
@@ -77,7 +79,7 @@ impl From<IdError> for Refusal {
     fn from(error: IdError) -> Self {
         match error {
             IdError::Reserve(error) => error.into(),
-            IdError::Exhausted(_) | IdError::Broken(_) => Self::unknown(error.to_string()),
+            IdError::Exhausted(_) | IdError::Broken(_) | IdError::Contended => Self::unknown(error.to_string()),
         }
     }
 }

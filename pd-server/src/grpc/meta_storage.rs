@@ -123,7 +123,8 @@ fn header_at(tenure: &Tenure, revision: Revision) -> wire::ResponseHeader {
 fn refused(tenure: &Tenure, error: &KvError) -> Result<wire::ResponseHeader, Status> {
     let KvError::Compacted { .. } = error else { return Err(Status::unknown(error.to_string())) };
     let mut header = header_at(tenure, Revision(0));
-    header.error = Some(wire::Error { r#type: wire::ErrorType::DataCompacted.into(), message: error.to_string() });
+    header.error =
+        Some(wire::Error { r#type: wire::ErrorType::DataCompacted.into(), message: error.to_string() });
     Ok(header)
 }
 

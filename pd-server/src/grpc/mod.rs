@@ -33,8 +33,8 @@ pub fn routes(gate: &Gate) -> Router {
     let pd = PdServer::new(pd::Service(gate.clone()))
         .max_decoding_message_size(DECODED_BYTES_MAX)
         .max_encoding_message_size(usize::MAX);
-    let meta_storage = MetaStorageServer::new(meta_storage::Service(gate.clone()))
-        .max_encoding_message_size(usize::MAX);
+    let meta_storage =
+        MetaStorageServer::new(meta_storage::Service(gate.clone())).max_encoding_message_size(usize::MAX);
     let resource_manager = ResourceManagerServer::new(resource_manager::Service(gate.clone()));
     // Every member is healthy as long as it answers: clients take anything else for a broken network. The reporter says
     // "serving" of the whole server from the start, and may be dropped.
@@ -45,5 +45,5 @@ pub fn routes(gate: &Gate) -> Router {
         .add_service(health)
         .into_axum_router()
         .reset_fallback()
-        .layer(axum::middleware::from_fn(served::refuse_unserved))
+        .route_layer(axum::middleware::from_fn(served::refuse_unserved))
 }

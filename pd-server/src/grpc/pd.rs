@@ -14,15 +14,24 @@ type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl Pd for Service {
-    async fn get_members(&self, request: Request<wire::GetMembersRequest>) -> Answer<wire::GetMembersResponse> {
+    async fn get_members(
+        &self,
+        request: Request<wire::GetMembersRequest>,
+    ) -> Answer<wire::GetMembersResponse> {
         members::get_members(&self.0, request).await
     }
 
-    async fn get_cluster_info(&self, _: Request<wire::GetClusterInfoRequest>) -> Answer<wire::GetClusterInfoResponse> {
+    async fn get_cluster_info(
+        &self,
+        _: Request<wire::GetClusterInfoRequest>,
+    ) -> Answer<wire::GetClusterInfoResponse> {
         members::get_cluster_info(&self.0)
     }
 
-    async fn tso(&self, request: Request<Streaming<wire::TsoRequest>>) -> Answer<BoxStream<wire::TsoResponse>> {
+    async fn tso(
+        &self,
+        request: Request<Streaming<wire::TsoRequest>>,
+    ) -> Answer<BoxStream<wire::TsoResponse>> {
         tso::serve(&self.0, request).await
     }
 
@@ -56,7 +65,10 @@ impl Pd for Service {
         self.0.lead(request, stores::put_store).await
     }
 
-    async fn get_all_stores(&self, request: Request<wire::GetAllStoresRequest>) -> Answer<wire::GetAllStoresResponse> {
+    async fn get_all_stores(
+        &self,
+        request: Request<wire::GetAllStoresRequest>,
+    ) -> Answer<wire::GetAllStoresResponse> {
         self.0.lead(request, stores::get_all_stores).await
     }
 
@@ -78,15 +90,24 @@ impl Pd for Service {
         self.0.lead(request, regions::get_region).await
     }
 
-    async fn get_prev_region(&self, request: Request<wire::GetRegionRequest>) -> Answer<wire::GetRegionResponse> {
+    async fn get_prev_region(
+        &self,
+        request: Request<wire::GetRegionRequest>,
+    ) -> Answer<wire::GetRegionResponse> {
         self.0.lead(request, regions::get_prev_region).await
     }
 
-    async fn get_region_by_id(&self, request: Request<wire::GetRegionByIdRequest>) -> Answer<wire::GetRegionResponse> {
+    async fn get_region_by_id(
+        &self,
+        request: Request<wire::GetRegionByIdRequest>,
+    ) -> Answer<wire::GetRegionResponse> {
         self.0.lead(request, regions::get_region_by_id).await
     }
 
-    async fn scan_regions(&self, request: Request<wire::ScanRegionsRequest>) -> Answer<wire::ScanRegionsResponse> {
+    async fn scan_regions(
+        &self,
+        request: Request<wire::ScanRegionsRequest>,
+    ) -> Answer<wire::ScanRegionsResponse> {
         self.0.lead(request, regions::scan_regions).await
     }
 

@@ -17,7 +17,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::gate::Gate;
 use super::header::{self, Asked, NOT_BOOTSTRAPPED};
-use crate::cluster::{Cluster, HEARTBEATS_PER_BATCH_MAX, HeartbeatBatch, Outbox, Request as Ask, Tenure, text, wire};
+use crate::cluster::{
+    Cluster, HEARTBEATS_PER_BATCH_MAX, HeartbeatBatch, Outbox, Request as Ask, Tenure, text, wire,
+};
 
 /// A quiet stream gets an empty message that often, so that both sides know that it lives.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -106,11 +108,8 @@ impl Reader {
             };
             let mut next = first;
             let ended = loop {
-                let message = match next {
-                    Some(Ok(message)) => message,
-                    // The store closed its side: told as it knows it. Or it broke off: nobody is there to be told.
-                    Some(Err(_)) | None => break Some(Err(Status::unknown("EOF"))),
-                };
+                // The store closed its side: told as it knows it. Or it broke off: nobody is there to be told.
+                let Some(Ok(message)) = next else { break Some(Err(Status::unknown("EOF"))) };
                 match self.take(message).await {
                     Ok(true) => {}
                     Ok(false) => break Some(Ok(())),
@@ -135,7 +134,11 @@ impl Reader {
     async fn take(&mut self, message: RegionHeartbeatRequest) -> Result<bool, Status> {
         self.tenure.check_cluster_id(message.cluster_id())?;
         let Ok(cluster) = self.tenure.cluster() else {
-            let header = header::refused(self.tenure.cluster_id, ErrorType::NotBootstrapped, NOT_BOOTSTRAPPED.to_owned());
+            let header = header::refused(
+                self.tenure.cluster_id,
+                ErrorType::NotBootstrapped,
+                NOT_BOOTSTRAPPED.to_owned(),
+            );
             self.outbox.send(RegionHeartbeatResponse { header: Some(header), ..Default::default() }).await;
             return Ok(false);
         };
@@ -179,7 +182,7 @@ impl Reader {
         self.outbox
             .send(RegionHeartbeatResponse {
                 header: Some(header::refused(self.tenure.cluster_id, ErrorType::Unknown, text)),
-                target_peer: message.leader.clone(),
+                target_peer: message.leader,
                 ..Default::default()
             })
             .await;

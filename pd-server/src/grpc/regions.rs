@@ -13,7 +13,10 @@ use crate::cluster::{Tenure, wire::region_to_wire};
 const SCAN_MAX: usize = 100_000;
 
 /// The Region that holds a key; a hole is an answer without a Region.
-pub async fn get_region(tenure: Arc<Tenure>, request: wire::GetRegionRequest) -> Result<wire::GetRegionResponse, Refusal> {
+pub async fn get_region(
+    tenure: Arc<Tenure>,
+    request: wire::GetRegionRequest,
+) -> Result<wire::GetRegionResponse, Refusal> {
     Ok(found(tenure.cluster()?.regions().get(&request.region_key)))
 }
 
@@ -39,9 +42,14 @@ pub async fn scan_regions(
     request: wire::ScanRegionsRequest,
 ) -> Result<wire::ScanRegionsResponse, Refusal> {
     let cluster = tenure.cluster()?;
-    let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0).map_or(SCAN_MAX, |l| l.min(SCAN_MAX));
+    let limit =
+        usize::try_from(request.limit).ok().filter(|limit| *limit > 0).map_or(SCAN_MAX, |l| l.min(SCAN_MAX));
     let reversed = !request.end_key.is_empty() && request.start_key >= request.end_key;
-    let views = if reversed { Vec::new() } else { cluster.regions().scan(&request.start_key, &request.end_key, limit) };
+    let views = if reversed {
+        Vec::new()
+    } else {
+        cluster.regions().scan(&request.start_key, &request.end_key, limit)
+    };
     let mut answer = wire::ScanRegionsResponse::default();
     for view in &views {
         let region = region_to_wire(view);

@@ -2,7 +2,9 @@
 //! tokens comes with resource groups.
 
 use futures::{StreamExt, stream};
-use proto::resource_manager::{TokenBucketsRequest, TokenBucketsResponse, resource_manager_server::ResourceManager};
+use proto::resource_manager::{
+    TokenBucketsRequest, TokenBucketsResponse, resource_manager_server::ResourceManager,
+};
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
 

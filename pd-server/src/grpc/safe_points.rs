@@ -17,10 +17,11 @@ pub async fn get_gc_safe_point(
 ) -> Result<wire::GetGcSafePointResponse, Refusal> {
     tenure.cluster()?;
     let failed = |text: String| Refusal::Status(Status::unknown(format!("gc safe point: {text}")));
-    let safe_point = match tenure.pd.kv.get(&tenure.keys.gc_safe_point()).map_err(|e| failed(e.to_string()))? {
-        Some(found) => keys::decode_hex(&found.value).map_err(|e| failed(e.to_string()))?,
-        None => 0,
-    };
+    let safe_point =
+        match tenure.pd.kv.get(&tenure.keys.gc_safe_point()).map_err(|e| failed(e.to_string()))? {
+            Some(found) => keys::decode_hex(&found.value).map_err(|e| failed(e.to_string()))?,
+            None => 0,
+        };
     Ok(wire::GetGcSafePointResponse { header: None, safe_point })
 }
 

@@ -10,7 +10,10 @@ use super::header::{HALTED, Refusal};
 use crate::cluster::{Cluster, Tenure, knows_batch_split, text, wire as convert};
 
 /// Ids for one new Region.
-pub async fn ask_split(tenure: Arc<Tenure>, request: wire::AskSplitRequest) -> Result<wire::AskSplitResponse, Refusal> {
+pub async fn ask_split(
+    tenure: Arc<Tenure>,
+    request: wire::AskSplitRequest,
+) -> Result<wire::AskSplitResponse, Refusal> {
     let cluster = tenure.cluster()?;
     let pieces = grant(&cluster, request.region, 1).await?;
     let piece = pieces.into_iter().next().ok_or_else(|| Refusal::unknown("no ids for the split"))?;
@@ -29,7 +32,8 @@ pub async fn ask_batch_split(
     let cluster = tenure.cluster()?;
     let version = cluster.stores().cluster_version.clone();
     if !knows_batch_split(&version) {
-        let text = format!("incompatible version, the cluster version {version} knows no batch split (2.1.0 does)");
+        let text =
+            format!("incompatible version, the cluster version {version} knows no batch split (2.1.0 does)");
         return Err(Refusal::Header(wire::ErrorType::IncompatibleVersion, text));
     }
     let pieces = grant(&cluster, request.region, request.split_count).await?;
@@ -40,7 +44,11 @@ pub async fn ask_batch_split(
     Ok(wire::AskBatchSplitResponse { header: None, ids: ids.collect() })
 }
 
-async fn grant(cluster: &Cluster, region: Option<metapb::Region>, count: u32) -> Result<Vec<SplitIds>, Refusal> {
+async fn grant(
+    cluster: &Cluster,
+    region: Option<metapb::Region>,
+    count: u32,
+) -> Result<Vec<SplitIds>, Refusal> {
     let region = region.ok_or_else(|| {
         Refusal::Header(wire::ErrorType::RegionNotFound, "missing region for split".to_owned())
     })?;
@@ -62,7 +70,10 @@ fn check_epoch(cluster: &Cluster, region: &metapb::Region) -> Result<(), Refusal
     };
     let asked = convert::epoch(region.region_epoch.as_ref());
     if asked.is_older_than(known.meta.epoch) {
-        return Err(Refusal::unknown(format!("invalid region epoch, request: {asked}, current: {}", known.meta.epoch)));
+        return Err(Refusal::unknown(format!(
+            "invalid region epoch, request: {asked}, current: {}",
+            known.meta.epoch
+        )));
     }
     Ok(())
 }
@@ -90,7 +101,8 @@ fn check_pieces(regions: &[metapb::Region]) -> Result<(), &'static str> {
         if left.end_key != right.start_key || left.end_key.is_empty() {
             return Err("invalid split region");
         }
-        let reversed = |region: &metapb::Region| !region.end_key.is_empty() && region.start_key >= region.end_key;
+        let reversed =
+            |region: &metapb::Region| !region.end_key.is_empty() && region.start_key >= region.end_key;
         if reversed(left) || reversed(right) {
             return Err("invalid split region");
         }

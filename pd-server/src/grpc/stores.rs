@@ -9,7 +9,10 @@ use super::header::Refusal;
 use crate::cluster::{CallError, StoreRefusal, Tenure, text};
 
 /// One store with its last heartbeat. The text of a miss contains "not found", which stores look for.
-pub async fn get_store(tenure: Arc<Tenure>, request: wire::GetStoreRequest) -> Result<wire::GetStoreResponse, Refusal> {
+pub async fn get_store(
+    tenure: Arc<Tenure>,
+    request: wire::GetStoreRequest,
+) -> Result<wire::GetStoreResponse, Refusal> {
     let stores = tenure.cluster()?.stores();
     let id = request.store_id;
     let found = stores.table.get(&id);
@@ -24,12 +27,16 @@ pub async fn get_all_stores(
 ) -> Result<wire::GetAllStoresResponse, Refusal> {
     let stores = tenure.cluster()?.stores();
     let shown = stores.table.values().map(|record| &record.meta);
-    let shown = shown.filter(|meta| !(request.exclude_tombstone_stores && meta.node_state() == NodeState::Removed));
+    let shown =
+        shown.filter(|meta| !(request.exclude_tombstone_stores && meta.node_state() == NodeState::Removed));
     Ok(wire::GetAllStoresResponse { header: None, stores: shown.cloned().collect() })
 }
 
 /// A store registers.
-pub async fn put_store(tenure: Arc<Tenure>, request: wire::PutStoreRequest) -> Result<wire::PutStoreResponse, Refusal> {
+pub async fn put_store(
+    tenure: Arc<Tenure>,
+    request: wire::PutStoreRequest,
+) -> Result<wire::PutStoreResponse, Refusal> {
     let cluster = tenure.cluster()?;
     cluster.put_store(request.store.unwrap_or_default()).await?;
     Ok(wire::PutStoreResponse { header: None, replication_status: Some(Default::default()) })

@@ -39,7 +39,15 @@ pub async fn serve(
         Arc::clone(&refusal),
         reader.clone(),
     ));
-    let answers = Answers { cluster_id, replies, batch: Vec::new(), next: 0, refusal, over: false, _reader: reader.drop_guard() };
+    let answers = Answers {
+        cluster_id,
+        replies,
+        batch: Vec::new(),
+        next: 0,
+        refusal,
+        over: false,
+        _reader: reader.drop_guard(),
+    };
     Ok(Response::new(Box::pin(stream::unfold(answers, Answers::next))))
 }
 
@@ -152,7 +160,7 @@ impl Answers {
 
 fn ended(error: &TsoError) -> Status {
     match error {
-        TsoError::NotLeader => header::not_leader(),
+        TsoError::NotLeader | TsoError::Closed => header::not_leader(),
         TsoError::Count(_) | TsoError::BoundReached => failed(&error.to_string()),
     }
 }

@@ -24,9 +24,11 @@ fn answer<T: Serialize>(status: StatusCode, value: &T) -> Response<Body> {
             text.push('\n');
             with_type(status, JSON, Body::from(text))
         }
-        Err(error) => {
-            with_type(StatusCode::INTERNAL_SERVER_ERROR, JSON, Body::from(format!("\"cannot encode the answer: {error}\"\n")))
-        }
+        Err(error) => with_type(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            JSON,
+            Body::from(format!("\"cannot encode the answer: {error}\"\n")),
+        ),
     }
 }
 

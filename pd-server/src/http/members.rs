@@ -100,7 +100,8 @@ pub async fn members(State(gate): State<Gate>) -> Response<Body> {
 /// Whether a member answers a ping on one of its client URLs.
 async fn answers(member: &Member) -> bool {
     let one = |url: &String| {
-        let address = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest).trim_end_matches('/').to_owned();
+        let address =
+            url.split_once("://").map_or(url.as_str(), |(_, rest)| rest).trim_end_matches('/').to_owned();
         async move { matches!(tokio::time::timeout(PING_LIMIT, ping(&address)).await, Ok(Ok(true))) }
     };
     future::join_all(member.client_urls.iter().map(one)).await.contains(&true)
@@ -109,7 +110,9 @@ async fn answers(member: &Member) -> bool {
 async fn ping(address: &str) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = http::Request::get("/pd/api/v1/ping").header(http::header::HOST, address).body(Empty::<bytes::Bytes>::new())?;
+    let request = http::Request::get("/pd/api/v1/ping")
+        .header(http::header::HOST, address)
+        .body(Empty::<bytes::Bytes>::new())?;
     let answer = async move { sender.send_request(request).await.map(|answer| answer.status().is_success()) };
     let (_, answer) = tokio::join!(connection, answer);
     Ok(answer?)

@@ -66,7 +66,8 @@ async fn cluster(gate: &Gate) -> Result<(Arc<Tenure>, Arc<Cluster>), Response<Bo
     match tenure.cluster() {
         Ok(cluster) => Ok((tenure, cluster)),
         Err(_) => {
-            let text = "[PD:cluster:ErrNotBootstrapped]TiKV cluster not bootstrapped, please start TiKV first";
+            let text =
+                "[PD:cluster:ErrNotBootstrapped]TiKV cluster not bootstrapped, please start TiKV first";
             Err(json::error(StatusCode::INTERNAL_SERVER_ERROR, text))
         }
     }
@@ -76,7 +77,9 @@ async fn cluster(gate: &Gate) -> Result<(Arc<Tenure>, Arc<Cluster>), Response<Bo
 fn not_leader(gate: &Gate) -> Response<Body> {
     let leader = gate.pd.leadership.state().leader;
     let text = match leader.filter(|leader| leader.id != gate.pd.members.own().id) {
-        Some(leader) => format!("not leader: ask the leader {} at {}", leader.name, leader.client_urls.join(",")),
+        Some(leader) => {
+            format!("not leader: ask the leader {} at {}", leader.name, leader.client_urls.join(","))
+        }
         None => "not leader: there is no leader at the moment, try again".to_owned(),
     };
     json::error(StatusCode::SERVICE_UNAVAILABLE, &text)

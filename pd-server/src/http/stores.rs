@@ -127,10 +127,7 @@ pub async fn stores(State(gate): State<Gate>, RawQuery(query): RawQuery) -> Resp
 
 /// One store.
 pub async fn store(State(gate): State<Gate>, Path(id): Path<String>) -> Response<Body> {
-    let id = match parse_id(&id) {
-        Ok(id) => id,
-        Err(answer) => return answer,
-    };
+    let Ok(id) = id.parse() else { return not_an_id(&id) };
     let (_, cluster) = match cluster(&gate).await {
         Ok(cluster) => cluster,
         Err(answer) => return answer,
@@ -149,10 +146,7 @@ pub async fn remove(
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Response<Body> {
-    let id = match parse_id(&id) {
-        Ok(id) => id,
-        Err(answer) => return answer,
-    };
+    let Ok(id) = id.parse() else { return not_an_id(&id) };
     let (_, cluster) = match cluster(&gate).await {
         Ok(cluster) => cluster,
         Err(answer) => return answer,
@@ -165,10 +159,8 @@ pub async fn remove(
     }
 }
 
-fn parse_id(text: &str) -> Result<u64, Response<Body>> {
-    text.parse().map_err(|_| {
-        json::error(StatusCode::BAD_REQUEST, &format!("strconv.ParseUint: parsing {text:?}: invalid syntax"))
-    })
+fn not_an_id(text: &str) -> Response<Body> {
+    json::error(StatusCode::BAD_REQUEST, &format!("strconv.ParseUint: parsing {text:?}: invalid syntax"))
 }
 
 fn refused(error: &CallError, gate: &Gate) -> Response<Body> {
@@ -178,7 +170,9 @@ fn refused(error: &CallError, gate: &Gate) -> Response<Body> {
             let text = format!("[PD:core:ErrStoreRemoved]store {id} has been removed");
             return json::error(StatusCode::GONE, &text);
         }
-        CallError::Store(StoreRefusal::NotEnough { .. } | StoreRefusal::Destroyed(_)) => StatusCode::BAD_REQUEST,
+        CallError::Store(StoreRefusal::NotEnough { .. } | StoreRefusal::Destroyed(_)) => {
+            StatusCode::BAD_REQUEST
+        }
         CallError::Store(_) | CallError::Planner(_) | CallError::Ids(_) => StatusCode::INTERNAL_SERVER_ERROR,
         CallError::Busy(_) | CallError::Write(_) => StatusCode::SERVICE_UNAVAILABLE,
         CallError::Over => return not_leader(gate),
@@ -204,7 +198,11 @@ fn view(record: &StoreRecord, summary: Option<&StoreSummary>, cluster: &Cluster)
             id: meta.id,
             address: meta.address.clone(),
             state: meta.state.into(),
-            labels: meta.labels.iter().map(|l| Label { key: l.key.clone(), value: l.value.clone() }).collect(),
+            labels: meta
+                .labels
+                .iter()
+                .map(|l| Label { key: l.key.clone(), value: l.value.clone() })
+                .collect(),
             version: meta.version.clone(),
             peer_address: meta.peer_address.clone(),
             status_address: meta.status_address.clone(),

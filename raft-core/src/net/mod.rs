@@ -1,16 +1,38 @@
 //! The real transport: the gRPC service `raftcore.Raft` and the client side that feeds it.
 //!
-//! Wiring: `Peers::new`, then `Runtime::start` with it as transport, then `Peers::attach` with the runtime's handle,
-//! and `service` into the owner's tonic router.
+//! Wiring: [`Peers::new`], then [`crate::Runtime::start`] with it as transport, then [`Peers::attach`] with the
+//! runtime's handle, and [`service`] into the owner's tonic router.
+
+mod line;
+mod peers;
+mod queue;
+mod server;
+mod snapshot;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use proto::raftcore::Envelope;
+use proto::raftcore::raft_client::RaftClient;
 use proto::raftcore::raft_server::{Raft, RaftServer};
+use proto::raftcore::{Envelope, Greeting};
+use tonic::transport::{Channel, Endpoint};
 
-use crate::{Handle, Router, Transport};
+use crate::Handle;
+
+pub use peers::Peers;
+
+/// Largest message in either direction: a batch with one entry of the largest size fits with room to spare.
+const MAX_MESSAGE_BYTES: usize = 64 << 20;
+/// A peer that does not answer within this is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A stopped process or a cut wire sends no reset: the connection is asked this often whether it is alive,
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(2);
+/// and is given up after this long without an answer.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Carries the caller's identity on the streams, where the server checks it again.
+const IDENTITY: &str = "raftcore-identity-bin";
 
 /// The owner's say on who may talk to whom.
 pub trait Gatekeeper: Send + Sync + 'static {
@@ -19,6 +41,32 @@ pub trait Gatekeeper: Send + Sync + 'static {
 
     /// Whether the other side may talk Raft with us; the text is told to it and logged.
     fn admit(&self, theirs: &[u8]) -> Result<(), String>;
+}
+
+/// Takes what the network brings; a [`Handle`] does, and an owner may stand in front of it.
+pub trait Inbound: Send + Sync + 'static {
+    /// A message. Never blocks.
+    fn envelope(&self, envelope: Envelope);
+
+    /// A received snapshot and its file in `snapshot_dir`, which is the receiver's now.
+    fn snapshot(&self, envelope: Envelope, file: PathBuf);
+
+    /// Where received files are put.
+    fn snapshot_dir(&self) -> PathBuf;
+}
+
+impl Inbound for Handle {
+    fn envelope(&self, envelope: Envelope) {
+        self.step(envelope);
+    }
+
+    fn snapshot(&self, envelope: Envelope, file: PathBuf) {
+        self.step_snapshot(envelope, file);
+    }
+
+    fn snapshot_dir(&self) -> PathBuf {
+        Handle::snapshot_dir(self)
+    }
 }
 
 /// Why a greeting failed.
@@ -42,51 +90,81 @@ pub enum GreetError {
     },
 }
 
-/// The client side: one bounded queue and one connection for each destination address.
-pub struct Peers {}
-
-impl Peers {
-    /// Makes a transport whose connections live on the given tokio runtime.
-    pub fn new(
-        router: Arc<dyn Router>,
-        gatekeeper: Arc<dyn Gatekeeper>,
-        tokio: tokio::runtime::Handle,
-    ) -> Arc<Self> {
-        let _ = (router, gatekeeper, tokio);
-        todo!()
-    }
-
-    /// Tells it whom to report unreachable peers and finished snapshots to. Until then it reports to no one.
-    pub fn attach(&self, handle: Handle) {
-        let _ = handle;
-        todo!()
-    }
-}
-
-impl Transport for Peers {
-    fn send(&self, envelope: Envelope) {
-        let _ = envelope;
-        todo!()
-    }
-
-    fn send_snapshot(&self, envelope: Envelope, file: PathBuf) {
-        let _ = (envelope, file);
-        todo!()
-    }
-}
-
 /// The server side, to be added to the owner's tonic router.
-pub fn service(handle: Handle, gatekeeper: Arc<dyn Gatekeeper>) -> RaftServer<impl Raft> {
-    let _ = (handle, gatekeeper);
-    RaftServer::new(Service {})
+pub fn service(inbound: Arc<dyn Inbound>, gatekeeper: Arc<dyn Gatekeeper>) -> RaftServer<impl Raft> {
+    RaftServer::new(server::Service::new(inbound, gatekeeper))
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES)
 }
 
-/// Greets whoever listens at `address` (`host:port`) and returns its identity; gives up after 3 s.
-pub async fn greet(address: &str, identity: Bytes) -> Result<Bytes, GreetError> {
-    let _ = (address, identity);
-    todo!()
+/// Greets whoever listens at `address` (`host:port`) and returns its identity.
+pub async fn greet(address: &str, identity: Bytes, timeout: Duration) -> Result<Bytes, GreetError> {
+    let asked = tokio::time::timeout(timeout, async {
+        let mut client = connect(address).await?;
+        greet_on(address, &mut client, identity).await
+    });
+    asked.await.unwrap_or_else(|_| {
+        let reason = format!("no answer within {} ms", timeout.as_millis());
+        Err(GreetError::Unreachable { address: address.into(), reason })
+    })
 }
 
-struct Service {}
+/// Connects to the Raft service at `address`.
+async fn connect(address: &str) -> Result<RaftClient<Channel>, GreetError> {
+    let unreachable = |e: tonic::transport::Error| GreetError::Unreachable {
+        address: address.into(),
+        // tonic's own text is "transport error"; the cause says what happened.
+        reason: std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string),
+    };
+    let bare = address.strip_prefix("http://").unwrap_or(address);
+    let endpoint = Endpoint::from_shared(format!("http://{bare}")).map_err(unreachable)?;
+    let endpoint = endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEPALIVE_EVERY)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true);
+    let channel = endpoint.connect().await.map_err(unreachable)?;
+    Ok(RaftClient::new(channel)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES))
+}
 
-impl Raft for Service {}
+async fn greet_on(
+    address: &str,
+    client: &mut RaftClient<Channel>,
+    identity: Bytes,
+) -> Result<Bytes, GreetError> {
+    match client.greet(Greeting { identity }).await {
+        Ok(answer) => Ok(answer.into_inner().identity),
+        Err(status) => Err(failure(address, &status)),
+    }
+}
+
+/// Connects, and makes sure that both sides want to talk.
+async fn connect_admitted(
+    address: &str,
+    gatekeeper: &dyn Gatekeeper,
+) -> Result<RaftClient<Channel>, GreetError> {
+    let asked = tokio::time::timeout(2 * CONNECT_TIMEOUT, async {
+        let mut client = connect(address).await?;
+        let theirs = greet_on(address, &mut client, gatekeeper.greeting()).await?;
+        Ok((client, theirs))
+    });
+    let (client, theirs) = asked.await.unwrap_or_else(|_| {
+        Err(GreetError::Unreachable { address: address.into(), reason: "no answer to the greeting".into() })
+    })?;
+    gatekeeper.admit(&theirs).map_err(|ours| GreetError::Refused {
+        address: address.into(),
+        reason: format!("we refuse it: {ours}"),
+    })?;
+    Ok(client)
+}
+
+fn failure(address: &str, status: &tonic::Status) -> GreetError {
+    let (address, reason) = (address.to_owned(), status.message().to_owned());
+    match status.code() {
+        tonic::Code::FailedPrecondition => GreetError::Refused { address, reason },
+        _ => GreetError::Unreachable { address, reason },
+    }
+}

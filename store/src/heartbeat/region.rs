@@ -1,0 +1,205 @@
+//! The heartbeats of the Regions that a Store leads: all at once when the stream opens, one at once when something
+//! changed that PD plans by, each once an interval.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use pd_client::{HeartbeatEvent, HeartbeatEvents, HeartbeatSender};
+use proto::metapb;
+use proto::pdpb::{PeerStats, QueryStats, RegionHeartbeatRequest, TimeInterval};
+use raft_core::{GroupStatus, Role};
+use tracing::{info, warn};
+
+use super::unix_seconds;
+use crate::operator;
+use crate::region::{Peer, epoch_of};
+use crate::{RegionId, StoreCore};
+
+/// Between two looks over all Regions: how late a change that rings no bell (a new leader, a peer that fell behind)
+/// is noticed.
+const LOOK: Duration = Duration::from_millis(200);
+/// A size that changed by one part in this many of the split size is told at once.
+const SIZE_STEPS: u64 = 8;
+
+/// What was last told of a Region.
+struct Told {
+    at: Instant,
+    unix: u64,
+    term: u64,
+    epoch: metapb::RegionEpoch,
+    down: Vec<u64>,
+    pending: Vec<u64>,
+    size: u64,
+}
+
+/// What PD plans by, as this leader sees it.
+struct Seen {
+    term: u64,
+    down: Vec<PeerStats>,
+    pending: Vec<metapb::Peer>,
+}
+
+/// Sends heartbeats and carries out their answers until dropped.
+pub async fn run(core: Arc<StoreCore>, pd: pd_client::Client) {
+    let (sender, mut events) = pd.region_heartbeats();
+    let mut told = HashMap::new();
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            event = next(&mut events) => match event {
+                Some(HeartbeatEvent::Opened(leader)) => {
+                    info!(store = %core.id, pd = leader.name, "heartbeat stream open; telling all");
+                    told.clear();
+                    tell(&core, &sender, &mut told).await;
+                }
+                Some(HeartbeatEvent::Answer(answer)) => operator::carry_out(&core, &pd, *answer),
+                Some(HeartbeatEvent::Lost(why)) => warn!(store = %core.id, why, "heartbeat stream lost"),
+                None => return,
+            },
+            () = core.signals.changed.rung() => {
+                core.signals.changed.take();
+                tell(&core, &sender, &mut told).await;
+            }
+            _ = look.tick() => tell(&core, &sender, &mut told).await,
+        }
+    }
+}
+
+async fn next(events: &mut HeartbeatEvents) -> Option<HeartbeatEvent> {
+    events.next().await
+}
+
+/// Looks over all Regions and tells what is due.
+async fn tell(core: &StoreCore, sender: &HeartbeatSender, told: &mut HashMap<RegionId, Told>) {
+    let Some(handle) = core.handle() else { return };
+    let peers = core.regions.all();
+    told.retain(|region, _| core.regions.get(*region).is_some());
+    for peer in peers {
+        let max_down = core.tuning.max_peer_down;
+        let seen = peer.with_status(handle, |status| seen(&peer.region(), status, max_down)).flatten();
+        let Some(seen) = seen else {
+            // What is written while another leads is the other's to tell.
+            told.remove(&peer.region_id());
+            peer.flow.take();
+            continue;
+        };
+        let last = told.get(&peer.region_id());
+        if !due(core, &peer, last, &seen) {
+            continue;
+        }
+        let now = unix_seconds();
+        let since = last.map_or(now, |last| last.unix);
+        let (heartbeat, entry) = heartbeat(&peer, seen, since, now);
+        if sender.send(heartbeat).await.is_err() {
+            // No stream: when it opens, all is told.
+            return;
+        }
+        told.insert(peer.region_id(), entry);
+    }
+}
+
+/// What a leader sees of its Region; `None` for others.
+fn seen(region: &metapb::Region, status: &GroupStatus, max_down: Duration) -> Option<Seen> {
+    if status.role != Role::Leader {
+        return None;
+    }
+    let mut seen = Seen { term: status.term, down: Vec::new(), pending: Vec::new() };
+    for progress in &status.progress {
+        let Some(peer) = region.peers.iter().find(|peer| peer.id == progress.id).copied() else { continue };
+        if progress.heard_ms >= u64::try_from(max_down.as_millis()).unwrap_or(u64::MAX) {
+            seen.down.push(PeerStats { peer: Some(peer), down_seconds: progress.heard_ms / 1_000 });
+        }
+        // What it lacks is no longer in the log: it waits for a snapshot.
+        if progress.snapshot || progress.matched + 1 < status.first {
+            seen.pending.push(peer);
+        }
+    }
+    Some(seen)
+}
+
+fn due(core: &StoreCore, peer: &Peer, last: Option<&Told>, seen: &Seen) -> bool {
+    let Some(last) = last else { return true };
+    let size = peer.size_bytes.load(Ordering::Relaxed);
+    let step = (core.tuning.thresholds.split_bytes / SIZE_STEPS).max(1);
+    last.term != seen.term
+        || last.epoch != epoch_of(&peer.region())
+        || last.down != down_ids(seen)
+        || last.pending != pending_ids(seen)
+        || size.abs_diff(last.size) >= step
+        || last.at.elapsed() >= core.tuning.region_heartbeat
+}
+
+fn heartbeat(peer: &Peer, seen: Seen, since: u64, now: u64) -> (RegionHeartbeatRequest, Told) {
+    let region = peer.region();
+    let flow = peer.flow.take();
+    let size = peer.size_bytes.load(Ordering::Relaxed);
+    let told = Told {
+        at: Instant::now(),
+        unix: now,
+        term: seen.term,
+        epoch: epoch_of(&region),
+        down: down_ids(&seen),
+        pending: pending_ids(&seen),
+        size,
+    };
+    let leader = region.peers.iter().find(|there| there.id == peer.id().0).copied();
+    let heartbeat = RegionHeartbeatRequest {
+        leader,
+        region: Some(region.as_ref().clone()),
+        down_peers: seen.down,
+        pending_peers: seen.pending,
+        bytes_written: flow.bytes_written,
+        bytes_read: flow.bytes_read,
+        keys_written: flow.keys_written,
+        keys_read: flow.keys_read,
+        approximate_size: size,
+        approximate_keys: peer.size_keys.load(Ordering::Relaxed),
+        approximate_kv_size: size,
+        interval: Some(TimeInterval { start_timestamp: since, end_timestamp: now }),
+        term: seen.term,
+        query_stats: Some(QueryStats::default()),
+        ..RegionHeartbeatRequest::default()
+    };
+    (heartbeat, told)
+}
+
+fn down_ids(seen: &Seen) -> Vec<u64> {
+    seen.down.iter().filter_map(|stats| stats.peer).map(|peer| peer.id).collect()
+}
+
+fn pending_ids(seen: &Seen) -> Vec<u64> {
+    seen.pending.iter().map(|peer| peer.id).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::metapb::Region;
+    use raft_core::Progress;
+
+    use super::*;
+
+    fn status(role: Role, progress: Vec<Progress>) -> GroupStatus {
+        GroupStatus { id: 3, role, term: 6, first: 50, last: 90, progress, ..GroupStatus::default() }
+    }
+
+    #[test]
+    fn pending_and_down_peers_as_the_leader_sees_them() {
+        let peer = |id| metapb::Peer { id, store_id: id, ..metapb::Peer::default() };
+        let region = Region { id: 2, peers: vec![peer(3), peer(4), peer(5), peer(6)], ..Region::default() };
+        let progress = |id, matched, heard_ms, snapshot| Progress { id, matched, heard_ms, snapshot };
+        let all = vec![
+            progress(4, 49, 100, false),
+            progress(5, 48, 600_000, false),
+            progress(6, 90, 0, true),
+            progress(9, 0, 0, false),
+        ];
+        let limit = Duration::from_secs(600);
+        let seen = seen(&region, &status(Role::Leader, all), limit).unwrap();
+        assert_eq!(pending_ids(&seen), [5, 6], "4 has all that was compacted; 9 is no peer");
+        assert_eq!((down_ids(&seen), seen.down[0].down_seconds), (vec![5], 600));
+        assert!(super::seen(&region, &status(Role::Follower, vec![]), limit).is_none());
+    }
+}

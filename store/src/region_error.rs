@@ -1,0 +1,148 @@
+//! Region errors as clients expect them: those that the stock client retries on, in the form in which it does.
+
+use bytes::Bytes;
+use proto::errorpb::{
+    EpochNotMatch, Error, KeyNotInRegion, MismatchPeerId, NotLeader, RaftEntryTooLarge, RegionNotFound,
+    RegionNotInitialized, ServerIsBusy, StaleCommand, StoreNotMatch,
+};
+use proto::metapb::Region;
+use raft_core::ProposeError;
+
+use crate::region::peer_of;
+use crate::{KeyRange, PeerId, RegionId, StoreId};
+
+/// Another peer leads, or none is known: the client asks the leader, or PD after a pause.
+pub fn not_leader(region: &Region, leader: PeerId) -> Error {
+    let leader = peer_of(region, leader).copied();
+    Error {
+        message: match leader {
+            Some(leader) => {
+                format!("peer {} on store {} leads region {}", leader.id, leader.store_id, region.id)
+            }
+            None => format!("region {} has no known leader", region.id),
+        },
+        not_leader: Some(NotLeader { region_id: region.id, leader }),
+        ..Error::default()
+    }
+}
+
+/// The Region is not here.
+pub fn region_not_found(region: RegionId) -> Error {
+    Error {
+        message: format!("region {region} is not here"),
+        region_not_found: Some(RegionNotFound { region_id: region.0 }),
+        ..Error::default()
+    }
+}
+
+/// The peer waits for its first snapshot.
+pub fn not_initialized(region: RegionId) -> Error {
+    Error {
+        message: format!("region {region} has no data here yet"),
+        region_not_initialized: Some(RegionNotInitialized { region_id: region.0 }),
+        ..Error::default()
+    }
+}
+
+/// The client's range or peers are over; here are the present ones.
+pub fn epoch_not_match(current_regions: Vec<Region>) -> Error {
+    let text = current_regions.first().map(|region| format!("{:?}", region.region_epoch.unwrap_or_default()));
+    Error {
+        message: format!("the region's epoch is {}", text.unwrap_or_default()),
+        epoch_not_match: Some(EpochNotMatch { current_regions }),
+        ..Error::default()
+    }
+}
+
+/// The key lies elsewhere.
+pub fn key_not_in_region(key: &Bytes, region: &Region) -> Error {
+    Error {
+        message: format!("key {} is not in {}", hex::encode_upper(key), KeyRange::of(region)),
+        key_not_in_region: Some(KeyNotInRegion {
+            key: key.clone(),
+            region_id: region.id,
+            start_key: region.start_key.clone(),
+            end_key: region.end_key.clone(),
+        }),
+        ..Error::default()
+    }
+}
+
+/// The request was meant for another Store.
+pub fn store_not_match(asked: StoreId, here: StoreId) -> Error {
+    Error {
+        message: format!("the request is for store {asked}, this is store {here}"),
+        store_not_match: Some(StoreNotMatch { request_store_id: asked.0, actual_store_id: here.0 }),
+        ..Error::default()
+    }
+}
+
+/// The request was meant for an earlier or later peer of the Region on this Store.
+pub fn mismatch_peer_id(asked: PeerId, here: PeerId) -> Error {
+    Error {
+        message: format!("the request is for peer {asked}, here is peer {here}"),
+        mismatch_peer_id: Some(MismatchPeerId { request_peer_id: asked.0, store_peer_id: here.0 }),
+        ..Error::default()
+    }
+}
+
+/// Too much for one entry of the log.
+pub fn entry_too_large(region: RegionId, entry_size: usize, most: usize) -> Error {
+    Error {
+        message: format!("a write of {entry_size} bytes; at most {most} are possible"),
+        raft_entry_too_large: Some(RaftEntryTooLarge { region_id: region.0, entry_size: entry_size as u64 }),
+        ..Error::default()
+    }
+}
+
+/// Real overload: the stock client hands this to its caller at once.
+pub fn server_is_busy(reason: String) -> Error {
+    Error {
+        message: reason.clone(),
+        server_is_busy: Some(ServerIsBusy { reason, ..ServerIsBusy::default() }),
+        ..Error::default()
+    }
+}
+
+/// The lead was lost on the way: what was asked may or may not have happened.
+pub fn stale_command(message: String) -> Error {
+    Error { message, stale_command: Some(StaleCommand {}), ..Error::default() }
+}
+
+/// What the Raft core's refusal of a read or write means to a client.
+pub fn of_refusal(region: &Region, refusal: ProposeError) -> Error {
+    match refusal {
+        ProposeError::NotLeader { leader } => not_leader(region, PeerId(leader)),
+        ProposeError::StaleTerm { .. } | ProposeError::Unknown => stale_command(refusal.to_string()),
+        // A transfer or a change of membership lasts for moments: the client should come again, here or elsewhere.
+        ProposeError::Busy(reason) if reason.contains("transfer") || reason.contains("membership") => {
+            Error { message: refusal.to_string(), ..not_leader(region, PeerId(0)) }
+        }
+        ProposeError::Busy(_) => server_is_busy(refusal.to_string()),
+        ProposeError::Refused(text) => stale_command(text),
+        ProposeError::NoGroup => region_not_found(RegionId(region.id)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::metapb::Peer;
+
+    use super::*;
+
+    #[test]
+    fn only_overload_is_told_as_busy() {
+        let peers = vec![Peer { id: 3, store_id: 1, ..Peer::default() }];
+        let region = Region { id: 2, peers, ..Region::default() };
+        let of = |refusal| of_refusal(&region, refusal);
+        let leader = of(ProposeError::NotLeader { leader: 3 }).not_leader.unwrap().leader;
+        assert_eq!(leader.unwrap().store_id, 1);
+        assert_eq!(of(ProposeError::NotLeader { leader: 9 }).not_leader.unwrap().leader, None);
+        let unknown = of(ProposeError::Unknown);
+        assert!(unknown.stale_command.is_some() && !unknown.message.is_empty());
+        let moving = of(ProposeError::Busy("a transfer is under way"));
+        assert!(moving.server_is_busy.is_none() && moving.not_leader.is_some());
+        assert!(of(ProposeError::Busy("the inbox is full")).server_is_busy.is_some());
+        assert!(of(ProposeError::NoGroup).region_not_found.is_some());
+    }
+}

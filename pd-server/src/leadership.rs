@@ -3,12 +3,23 @@
 //! Raft tells who leads; the lease (clock-bounded, fed by quorum answers and own durable writes) tells whether it
 //! still does; an applied bound of the term tells that it may give timestamps. Only with all three is a member *ready*.
 
+mod tenure;
+
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
+use raft_core::{BootTime, GroupStatus, Lease, Role};
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::{info, warn};
 
-use crate::member::Member;
+use self::tenure::Tenure;
+use crate::PD_GROUP;
+use crate::member::{Member, MemberId, Members};
+use crate::state::{Announced, Kv};
+use crate::tso::{Standing, TsoHandle, WallClock};
 
 /// How long a call that needs a ready leader is held, instead of refused, while this member leads but is not ready
 /// (raft.md 10): stock clients have few retries, and a new leader is ready within a round trip.
@@ -19,6 +30,12 @@ pub const HEARTBEAT_FRESH: Duration = Duration::from_millis(150);
 
 /// How long a member waits for a leader to name.
 pub const NAME_LEADER_WAIT: Duration = Duration::from_millis(800);
+
+/// How often a wait looks again at what wakes nobody: the lease, and the age of the last heartbeat.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// How long a leader that stops tries to hand its lead over: beyond it an election is the quicker way.
+const HAND_OVER_MAX: Duration = Duration::from_secs(2);
 
 /// A term of the Raft group of members: fences what a leader proposes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,44 +61,200 @@ pub struct NotLeader;
 
 /// The way to know who leads; cheap to clone, usable from any thread.
 #[derive(Clone)]
-pub struct Leadership {}
+pub struct Leadership {
+    state: Arc<watch::Sender<LeadershipState>>,
+    status: watch::Receiver<GroupStatus>,
+    announced: watch::Receiver<Announced>,
+    lease: Arc<Lease>,
+    raft: raft_core::Handle,
+    members: Members,
+}
 
 impl Leadership {
+    /// Knows nothing until [`Leadership::follow`] runs.
+    pub(crate) fn new(
+        raft: raft_core::Handle,
+        status: watch::Receiver<GroupStatus>,
+        lease: Arc<Lease>,
+        announced: watch::Receiver<Announced>,
+        members: Members,
+    ) -> Self {
+        Self { state: Arc::default(), status, announced, lease, raft, members }
+    }
+
     /// The present state.
     pub fn state(&self) -> LeadershipState {
-        todo!()
+        self.state.borrow().clone()
     }
 
     /// Tells of each change. A loss is told at once: owners drop what belongs to the term.
     pub fn subscribe(&self) -> watch::Receiver<LeadershipState> {
-        todo!()
+        self.state.subscribe()
     }
 
     /// The term in which this member may answer now: ready, and within its lease. Reads the clock: take the request
     /// first, check, answer, and admit nothing after the check (rule 1.10).
     pub fn check(&self) -> Result<Term, NotLeader> {
-        todo!()
+        let (term, ready) = {
+            let state = self.state.borrow();
+            (state.term, state.ready)
+        };
+        let held = self.lease.check(BootTime::now());
+        if ready && held == Some(term.0) { Ok(term) } else { Err(NotLeader) }
     }
 
     /// As [`Leadership::check`], but holds the caller up to [`HOLD_MAX`] while this member leads and is not ready.
     pub async fn serve(&self) -> Result<Term, NotLeader> {
-        todo!()
+        if let Ok(term) = self.check() {
+            return Ok(term);
+        }
+        let deadline = Instant::now() + HOLD_MAX;
+        let mut changes = self.subscribe();
+        loop {
+            if let Ok(term) = self.check() {
+                return Ok(term);
+            }
+            if !changes.borrow_and_update().leading || Instant::now() >= deadline {
+                return Err(NotLeader);
+            }
+            // A change, or time for another look at the lease.
+            let _ = timeout_at(deadline.min(Instant::now() + LOOK_AGAIN), changes.changed()).await;
+        }
     }
 
     /// Resolves when this member no longer leads in `term`: client streams end then, at once, with "not leader".
     pub fn lost(&self, term: Term) -> impl Future<Output = ()> + Send + 'static {
-        let _ = term;
-        async {}
+        let mut changes = self.subscribe();
+        async move {
+            // An error means that the process stops.
+            let _ = changes.wait_for(|state| !state.leading || state.term != term).await;
+        }
     }
 
     /// The leader to name to clients: one that can serve timestamps and was heard of within [`HEARTBEAT_FRESH`]. Waits
     /// up to [`NAME_LEADER_WAIT`] for one; `None` after that.
     pub async fn leader_to_name(&self) -> Option<Member> {
-        todo!()
+        let deadline = Instant::now() + NAME_LEADER_WAIT;
+        loop {
+            if let Some(leader) = self.serving_leader() {
+                return Some(leader);
+            }
+            if Instant::now() >= deadline {
+                return None;
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// The leader, if it can serve and was heard of lately.
+    fn serving_leader(&self) -> Option<Member> {
+        let (term, leader, own) = {
+            let status = self.status.borrow();
+            (status.term, status.leader, status.id)
+        };
+        let serves = if leader == own {
+            self.check() == Ok(Term(term))
+        } else {
+            // Its bound of this term is applied here, so it is applied there or about to be.
+            let ready = self.announced.borrow().bound_term == term;
+            let heard = self.raft.leader_heard(PD_GROUP);
+            ready && heard.is_some_and(|at| at + HEARTBEAT_FRESH >= BootTime::now())
+        };
+        if leader == 0 || !serves { None } else { self.members.get(MemberId(leader)) }
     }
 
     /// Hands the lead to the voter that is furthest and was heard of last. Does nothing on a follower or a lone member.
     pub async fn hand_over(&self) {
-        todo!()
+        let deadline = Instant::now() + HAND_OVER_MAX;
+        while let Some(heir) = self.heir() {
+            match self.raft.transfer_leader(PD_GROUP, heir).await {
+                Ok(()) => {
+                    info!(to = heir, "lead handed over");
+                    return;
+                }
+                Err(reason) if Instant::now() >= deadline => {
+                    warn!(to = heir, %reason, "lead not handed over");
+                    return;
+                }
+                // A voter that lags by one entry has it in a moment.
+                Err(_) => sleep(LOOK_AGAIN).await,
+            }
+        }
+    }
+
+    fn heir(&self) -> Option<u64> {
+        let status = self.status.borrow();
+        if status.role != Role::Leader {
+            return None;
+        }
+        let voters = &status.conf_state.voters;
+        let others =
+            status.progress.iter().filter(|other| other.id != status.id && voters.contains(&other.id));
+        others
+            .max_by_key(|other| (other.matched, std::cmp::Reverse(other.heard_ms), other.id))
+            .map(|heir| heir.id)
+    }
+
+    /// Follows what Raft says, and lets a tenure run while this member leads. Runs for as long as the member does.
+    pub(crate) async fn follow(self, kv: Kv, tso: TsoHandle, clock: Arc<WallClock>) {
+        let mut status = self.status.clone();
+        let mut tenure: Option<(Term, AbortHandle)> = None;
+        loop {
+            let (term, leading, leader) = {
+                let status = status.borrow_and_update();
+                (Term(status.term), status.role == Role::Leader, status.leader)
+            };
+            let goes_on = tenure.as_ref().is_some_and(|(of, _)| leading && *of == term);
+            if !goes_on && let Some((of, task)) = tenure.take() {
+                // First the lead is over for everyone who asks, then for those who work for it.
+                self.publish(term, leader, leading, false);
+                tso.set_standing(Standing::Following);
+                task.abort();
+                info!(term = of.0, "lead is over");
+            }
+            self.publish(term, leader, leading, goes_on);
+            if leading && tenure.is_none() {
+                let duties = Tenure {
+                    term,
+                    leadership: self.clone(),
+                    kv: kv.clone(),
+                    members: self.members.clone(),
+                    tso: tso.clone(),
+                    clock: Arc::clone(&clock),
+                };
+                tenure = Some((term, tokio::spawn(duties.run()).abort_handle()));
+            }
+            if status.changed().await.is_err() {
+                break;
+            }
+        }
+        self.publish(Term(0), 0, false, false);
+        tso.set_standing(Standing::Following);
+        if let Some((_, task)) = tenure {
+            task.abort();
+        }
+    }
+
+    fn publish(&self, term: Term, leader: u64, leading: bool, goes_on: bool) {
+        self.state.send_if_modified(|state| {
+            let known = state.leader.as_ref().map_or(0, |member| member.id.0);
+            let ready = state.ready && goes_on;
+            if (state.term, state.leading, state.ready, known) == (term, leading, ready, leader) {
+                return false;
+            }
+            if known != leader {
+                state.leader = self.members.get(MemberId(leader));
+            }
+            (state.term, state.leading, state.ready) = (term, leading, ready);
+            true
+        });
+    }
+
+    /// The tenure of this term has made the member ready.
+    fn set_ready(&self, term: Term) {
+        self.state.send_if_modified(|state| {
+            let now = state.leading && state.term == term;
+            now && !std::mem::replace(&mut state.ready, true)
+        });
     }
 }

@@ -1,3 +1,133 @@
-//! Stub.
+//! The program: reads its configuration, starts a member, serves until it is told to stop.
 
-fn main() {}
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Parser;
+use pd_server::config::{Config, Flags, LogConfig, LogFormat, LogLevel};
+use pd_server::pd::Pd;
+use pd_server::{COMPATIBLE_VERSION, OWN_VERSION, server};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    if flags.version {
+        println!("pd-server {OWN_VERSION}\nspeaks as {COMPATIBLE_VERSION}");
+        return ExitCode::SUCCESS;
+    }
+    let config = match Config::load(&flags) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("pd-server: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if flags.config_check {
+        println!(
+            "the configuration is good; known keys without effect yet: {}",
+            named(&config.without_effect)
+        );
+        return ExitCode::SUCCESS;
+    }
+    match start_log(&config.log).and_then(|()| run(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            // Both: whoever started it by hand looks at the one, whoever keeps logs at the other.
+            error!(reason = format!("{reason:#}"), "pd-server ends");
+            eprintln!("pd-server: {reason:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(config: Config) -> anyhow::Result<()> {
+    info!(
+        version = OWN_VERSION,
+        speaks_as = COMPATIBLE_VERSION,
+        pid = std::process::id(),
+        "pd-server starts"
+    );
+    if !config.without_effect.is_empty() {
+        info!(keys = named(&config.without_effect), "known configuration keys that have no effect yet");
+    }
+    // Before anything is opened or written: a busy port is the most common reason not to start.
+    let listeners = server::Listeners::bind(&config.client_urls).await?;
+    let mut asked_to_stop = std::pin::pin!(asked_to_stop());
+    let pd = tokio::select! {
+        started = Box::pin(Pd::start(config)) => Arc::new(started?),
+        signal = &mut asked_to_stop => {
+            info!(signal = signal?, "stopped before the group began");
+            return Ok(());
+        }
+    };
+    let stop = CancellationToken::new();
+    let mut serving = tokio::spawn(server::run(Arc::clone(&pd), listeners, stop.clone()));
+    let served = tokio::select! {
+        served = &mut serving => served,
+        signal = &mut asked_to_stop => {
+            info!(signal = signal?, "stopping");
+            pd.leadership.hand_over().await;
+            stop.cancel();
+            serving.await
+        }
+    };
+    pd.stop().await;
+    served.context("the server's task failed")??;
+    info!("stopped");
+    Ok(())
+}
+
+/// Resolves when the process is asked to stop; says how.
+async fn asked_to_stop() -> anyhow::Result<&'static str> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be waited for")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be waited for")?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    })
+}
+
+fn start_log(config: &LogConfig) -> anyhow::Result<()> {
+    let level = match config.level {
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Error => LevelFilter::ERROR,
+    };
+    let writer = match &config.file {
+        None => BoxMakeWriter::new(std::io::stderr),
+        Some(path) => {
+            let mut options = std::fs::File::options();
+            let file = options.create(true).append(true).open(path);
+            BoxMakeWriter::new(Arc::new(file.with_context(|| format!("log file {}", path.display()))?))
+        }
+    };
+    install(level, config.format, writer)
+}
+
+fn install(
+    level: LevelFilter,
+    format: LogFormat,
+    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
+) -> anyhow::Result<()> {
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(writer).with_ansi(false);
+    let installed = match format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    installed.map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))
+}
+
+fn named(keys: &[String]) -> String {
+    if keys.is_empty() { "none".to_owned() } else { keys.join(", ") }
+}

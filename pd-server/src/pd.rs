@@ -1,16 +1,34 @@
 //! One member of the placement driver: its parts, built in the order in which they need each other.
 
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use proto::eraftpb::ConfState;
+use raft_core::net::Peers;
+use raft_core::{BootTime, GroupConfig, Runtime, RuntimeConfig, Start};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::PD_GROUP;
 use crate::config::Config;
 use crate::ids::Ids;
+use crate::keys::{self, Keys};
 use crate::leadership::Leadership;
-use crate::member::Members;
-use crate::state::Kv;
-use crate::tso::TsoHandle;
+use crate::member::{self, DataFolder, FolderError, Members, PeerListeners, Roster};
+use crate::state::{Kv, Machine, View};
+use crate::tso::{self, TsoHandle, TsoThread, WallClock};
+
+/// How far the wall clock of a lone member may be ahead of the last bound of timestamps: it has nobody to ask, and
+/// timestamps never come back from a future that they were once carried into.
+const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A running member, as the services see it.
 ///
-/// [`crate::server::run`] is called with an `Arc` of it and a `tokio_util::sync::CancellationToken`: it listens on
-/// `config.client_urls` and serves until the token is cancelled, then ends its streams and returns.
+/// [`crate::server::run`] is called with an `Arc` of it and a `tokio_util::sync::CancellationToken`: it serves until the
+/// token is cancelled, then ends its streams and returns.
 pub struct Pd {
     /// What the process was told.
     pub config: Config,
@@ -24,13 +42,166 @@ pub struct Pd {
     pub tso: TsoHandle,
     /// Ids.
     pub ids: Ids,
+    /// The wall clock that timestamps follow.
+    pub clock: Arc<WallClock>,
     /// The Raft runtime, for its counters.
     pub raft: raft_core::Handle,
+    running: Mutex<Option<Running>>,
+}
+
+/// What ends when the member stops.
+struct Running {
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+    tso: TsoThread,
+    runtime: Runtime,
+}
+
+/// Why a member does not start. Each names the thing and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The replicated state cannot be opened.
+    #[error(
+        "{0}; if the files are damaged, remove only the folder `state` of a group of several members: it comes again from the others"
+    )]
+    State(io::Error),
+    /// A socket, a thread or a file failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The Raft core does not start.
+    #[error(transparent)]
+    Raft(#[from] raft_core::Error),
+    /// The wall clock is not believed.
+    #[error(
+        "the wall clock is {ahead} ahead of the last timestamp that was given out, and there is no other member to compare \
+         it with; correct the clock, or start once with --accept-clock if it is right"
+    )]
+    Clock {
+        /// How far.
+        ahead: String,
+    },
 }
 
 impl Pd {
+    /// Starts a member: opens its folder, finds the others at the first start, and joins the Raft group. Returns once it
+    /// runs; a leader may not be there yet.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let folder = Arc::new(DataFolder::open(&config.data_dir, &config.name)?);
+        let (machine, view) = Machine::open(folder.state()).map_err(StartError::State)?;
+        let clock = Arc::new(WallClock::default());
+        check_clock(&config, &view, &clock)?;
+        let roster = Arc::new(Roster::new(&config, Arc::clone(&folder), view.clone()));
+        let members = Members::new(Arc::clone(&roster));
+        info!(
+            name = config.name,
+            member_id = members.own().id.0,
+            data_dir = %config.data_dir.display(),
+            "member starts"
+        );
+
+        let listeners = PeerListeners::bind(&config.peer_urls).await?;
+        let gatekeeper: Arc<dyn raft_core::net::Gatekeeper> = roster.clone();
+        let peers = Peers::new(roster.clone(), Arc::clone(&gatekeeper), tokio::runtime::Handle::current());
+        let orphan = Box::new(|envelope: proto::raftcore::Envelope| {
+            debug!(group = envelope.group_id, "message for nobody here dropped");
+        });
+        let runtime = Runtime::start(RuntimeConfig::pd(folder.raft()), peers.clone(), orphan)?;
+        let raft = runtime.handle().clone();
+        peers.attach(raft.clone());
+        let stop = CancellationToken::new();
+        let mut tasks = listeners.serve(&raft, &gatekeeper, &stop);
+
+        begin(&roster, &folder, &runtime, machine).await?;
+        let gone = || StartError::Raft(raft_core::Error::NoGroup(PD_GROUP));
+        let status = raft.status(PD_GROUP).ok_or_else(gone)?;
+        let lease = raft.lease(PD_GROUP).ok_or_else(gone)?;
+        roster.set_status(status.clone());
+
+        let kv = Kv::new(view, raft.clone());
+        let timestamps = Arc::clone(&lease);
+        let (tso, tso_thread) = tso::start(
+            Arc::clone(&clock),
+            Box::new(move |term| timestamps.check(BootTime::now()) == Some(term)),
+        )?;
+        let leadership = Leadership::new(raft.clone(), status, lease, kv.announced(), members.clone());
+        tasks.spawn(leadership.clone().follow(kv.clone(), tso.clone(), Arc::clone(&clock)));
+        tasks.spawn(member::keep_up(roster, Arc::clone(&clock)));
+        Ok(Self {
+            ids: Ids::new(kv.clone()),
+            config,
+            members,
+            kv,
+            leadership,
+            tso,
+            clock,
+            raft,
+            running: Mutex::new(Some(Running { stop, tasks, tso: tso_thread, runtime })),
+        })
+    }
+
     /// The cluster's id; 0 until the first leader has drawn it and this member has applied that.
     pub fn cluster_id(&self) -> u64 {
         self.kv.cluster_id().unwrap_or(0)
     }
+
+    /// Stops all threads and tasks. Hand the lead over first.
+    pub async fn stop(&self) {
+        let Some(Running { stop, mut tasks, tso, runtime }) = self.running.lock().take() else { return };
+        stop.cancel();
+        tasks.shutdown().await;
+        // Both wait for a thread.
+        let stopped = tokio::task::spawn_blocking(move || {
+            drop(tso);
+            runtime.stop();
+        });
+        if let Err(error) = stopped.await {
+            warn!(%error, "a thread did not stop cleanly");
+        }
+    }
+}
+
+/// Brings the group into being here: at the first start once all members have agreed, else from disk.
+async fn begin(
+    roster: &Roster,
+    folder: &DataFolder,
+    runtime: &Runtime,
+    machine: Machine,
+) -> Result<(), StartError> {
+    let started = roster.agreement().is_some_and(|agreement| agreement.started);
+    let on_disk = runtime.groups_on_disk().contains(&PD_GROUP);
+    if started && !on_disk {
+        return Err(FolderError::LogLost { path: folder.raft(), name: roster.own().name.clone() }.into());
+    }
+    let members = member::agree(roster, started).await?;
+    let start = if on_disk {
+        Start::Restart
+    } else {
+        let voters = members.iter().map(|member| member.member_id.0).collect();
+        Start::Bootstrap(ConfState { voters, ..ConfState::default() })
+    };
+    let config = GroupConfig::pd(roster.own().id.0);
+    runtime.handle().create(PD_GROUP, config, start, Box::new(machine)).await?;
+    if !started {
+        // After the log is there: a start that is interrupted in between finds the log and goes on from it.
+        roster.agree(members, true)?;
+        info!("the group has begun");
+    }
+    Ok(())
+}
+
+/// A member alone refuses a clock that is far ahead of what it last gave out (rule 6).
+fn check_clock(config: &Config, view: &View, clock: &WallClock) -> Result<(), StartError> {
+    let alone = config.initial_cluster.len() == 1;
+    let Some(cluster_id) = view.cluster_id().filter(|_| alone && !config.accept_clock) else { return Ok(()) };
+    let saved = view.get(&Keys::new(cluster_id).timestamp()).ok().flatten();
+    let Some(bound_ns) = saved.and_then(|kv| keys::decode_be(&kv.value).ok()) else { return Ok(()) };
+    let ahead = Duration::from_nanos(clock.now_ns().saturating_sub(bound_ns));
+    if ahead <= CLOCK_AHEAD_MAX {
+        return Ok(());
+    }
+    let ahead = humantime::format_duration(Duration::from_secs(ahead.as_secs())).to_string();
+    Err(StartError::Clock { ahead })
 }

@@ -1,9 +1,24 @@
 //! The members of the group: who they are, how they found each other, and the data folder that makes one of them.
 
+mod acquaintance;
+mod folder;
+mod identity;
+mod listen;
+mod roster;
+
+pub use folder::FolderError;
+pub use roster::Members;
+
+pub(crate) use acquaintance::{agree, keep_up};
+pub(crate) use folder::DataFolder;
+pub(crate) use listen::PeerListeners;
+pub(crate) use roster::{Roster, to_record};
+
 use serde::{Deserialize, Serialize};
 
 /// A member's Raft id: drawn at random with its data folder, never 0, never used again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct MemberId(pub u64);
 
 /// A member as others know it.
@@ -23,33 +38,4 @@ pub struct Member {
     pub deploy_path: String,
     /// The commit that its program was built from.
     pub git_hash: String,
-}
-
-/// All members, as the replicated records say, or as agreed at the first start while there are none yet.
-#[derive(Clone)]
-pub struct Members {}
-
-impl Members {
-    /// This member.
-    pub fn own(&self) -> &Member {
-        todo!()
-    }
-
-    /// All members, by id: always in the same order, so that answers stay equal byte by byte.
-    pub fn list(&self) -> Vec<Member> {
-        todo!()
-    }
-
-    /// The member with this id.
-    pub fn get(&self, id: MemberId) -> Option<Member> {
-        let _ = id;
-        todo!()
-    }
-
-    /// Whether the member answered the leader lately; `None` if this member cannot know (it does not lead). Itself
-    /// counts as healthy.
-    pub fn healthy(&self, id: MemberId) -> Option<bool> {
-        let _ = id;
-        todo!()
-    }
 }

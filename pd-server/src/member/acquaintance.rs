@@ -1,0 +1,154 @@
+//! Members greet each other: at the first start until all have agreed, later now and then, to learn of moved addresses
+//! and to compare clocks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use raft_core::BootTime;
+use raft_core::net::{GreetError, greet};
+use tokio::time::{Instant, sleep};
+use tracing::{debug, error, info};
+
+use super::folder::AgreedMember;
+use super::identity::{Agreed, Identity};
+use super::roster::Roster;
+use crate::tso::{Reading, WallClock};
+
+/// How long one greeting may take.
+const GREET_LIMIT: Duration = Duration::from_secs(2);
+
+/// Pause between two rounds of greetings while the group is not there yet.
+const MEETING_PAUSE: Duration = Duration::from_millis(200);
+
+/// Pause between two rounds of greetings of a running group.
+const ACQUAINTANCE_PAUSE: Duration = Duration::from_secs(10);
+
+/// How often the log repeats what the first start waits for.
+const REPORT_PAUSE: Duration = Duration::from_secs(10);
+
+/// The first start: waits until all members of `initial-cluster` have greeted each other and each has kept the same
+/// set of members, durably. Only then may the group begin: else one could begin with a member that was replaced
+/// meanwhile. Returns the set, at once if the group has begun; goes on where an interrupted start stopped.
+pub(crate) async fn agree(roster: &Roster, started: bool) -> std::io::Result<Vec<AgreedMember>> {
+    if started && let Some(agreement) = roster.agreement() {
+        return Ok(agreement.members);
+    }
+    let mut reported: BTreeMap<String, String> = BTreeMap::new();
+    let mut report_at = Instant::now();
+    loop {
+        let mut missing = greet_others(roster).await;
+        if roster.agreement().is_none()
+            && let Some(members) = all_met(roster)
+        {
+            roster.agree(members, false)?;
+        }
+        if let Some(agreement) = roster.agreement() {
+            let waiting = not_agreed(roster, &agreement.members);
+            if waiting.is_empty() {
+                return Ok(agreement.members);
+            }
+            for name in waiting {
+                missing.entry(name).or_insert_with(|| "it has not agreed on the members yet".into());
+            }
+        }
+        if missing != reported || report_at.elapsed() > REPORT_PAUSE {
+            for (member, reason) in &missing {
+                info!(member, reason, "first start: waiting for a member");
+            }
+            report_at = Instant::now();
+            reported = missing;
+        }
+        sleep(MEETING_PAUSE).await;
+    }
+}
+
+/// Greets the others for as long as the group runs.
+pub(crate) async fn keep_up(roster: Arc<Roster>, clock: Arc<WallClock>) {
+    loop {
+        for (member, reason) in greet_others(&roster).await {
+            debug!(member, reason, "member not greeted");
+        }
+        let readings: Vec<Reading> = roster.met().values().filter_map(|met| met.reading).collect();
+        clock.set_readings(&readings);
+        sleep(ACQUAINTANCE_PAUSE).await;
+    }
+}
+
+/// One round. Returns who could not be greeted, and why.
+async fn greet_others(roster: &Roster) -> BTreeMap<String, String> {
+    let others: Vec<(String, String)> = match roster.agreement() {
+        Some(agreement) => {
+            let met = roster.met();
+            let others = agreement.members.into_iter().filter(|member| member.member_id != roster.own().id);
+            others
+                .map(|member| {
+                    // Where it last said to be, if it has moved since.
+                    let urls =
+                        met.get(&member.name).map_or(member.peer_urls, |met| met.identity.peer_urls.clone());
+                    (member.name, urls.into_iter().next().unwrap_or_default())
+                })
+                .collect()
+        }
+        None => roster
+            .others_configured()
+            .map(|member| {
+                (member.name.clone(), member.peer_urls.first().map(ToString::to_string).unwrap_or_default())
+            })
+            .collect(),
+    };
+    let greetings = others.into_iter().map(|(name, url)| async move {
+        let address = url.strip_prefix("http://").unwrap_or(&url);
+        greet_one(roster, &name, address).await.err().map(|reason| (name, reason))
+    });
+    join_all(greetings).await.into_iter().flatten().collect()
+}
+
+async fn greet_one(roster: &Roster, name: &str, address: &str) -> Result<(), String> {
+    let sent = BootTime::now();
+    let answer = match greet(address, roster.identity().to_bytes(), GREET_LIMIT).await {
+        Ok(answer) => answer,
+        Err(GreetError::Refused { address, reason }) => {
+            error!(member = name, address, reason, "this member is refused");
+            return Err(format!("it refuses us: {reason}"));
+        }
+        Err(unreachable) => return Err(unreachable.to_string()),
+    };
+    let received = BootTime::now();
+    let theirs = Identity::parse(&answer).map_err(|refusal| refusal.to_string())?;
+    if theirs.name != name {
+        return Err(format!("{address} is {}", theirs.name));
+    }
+    let at = BootTime(sent.0.midpoint(received.0));
+    roster.meet(&answer, Some(Reading { wall_ms: theirs.wall_ms, at }))
+}
+
+/// The members, by name, if all of `initial-cluster` were met.
+fn all_met(roster: &Roster) -> Option<Vec<AgreedMember>> {
+    let met = roster.met();
+    let mut members = vec![roster.identity().agreed_member()];
+    for other in roster.others_configured() {
+        members.push(met.get(&other.name)?.identity.agreed_member());
+    }
+    members.sort_unstable();
+    Some(members)
+}
+
+/// Who has not said yet that it has kept the same set. Nobody is waited for once one of them has begun with it: that one
+/// knows that all have agreed.
+fn not_agreed(roster: &Roster, members: &[AgreedMember]) -> Vec<String> {
+    let ours: Vec<Agreed> = members.iter().map(Agreed::from).collect();
+    let met = roster.met();
+    let same = |name: &String| met.get(name).is_some_and(|met| met.identity.agreed == ours);
+    let begun = |name: &String| same(name) && met.get(name).is_some_and(|met| met.identity.started);
+    let others: Vec<String> = members
+        .iter()
+        .filter(|member| member.member_id != roster.own().id)
+        .map(|member| member.name.clone())
+        .collect();
+    if others.iter().any(begun) {
+        return Vec::new();
+    }
+    others.into_iter().filter(|name| !same(name)).collect()
+}

@@ -2,4 +2,6 @@
 
 pub mod bench;
 pub mod cluster;
+pub mod playground;
 pub mod replay;
+pub mod writes;

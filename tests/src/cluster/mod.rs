@@ -23,7 +23,7 @@ mod store;
 mod wait;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use pd_client::Client;
@@ -32,6 +32,9 @@ pub use member::Member;
 pub use process::{Process, Start};
 pub use store::{HeldPeer, HeldRegion, Store};
 pub use wait::{PATIENCE, eventually};
+
+/// How often a stopping process is looked at.
+const STOP_LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What to start, and how.
 #[derive(Debug, Clone)]
@@ -66,7 +69,7 @@ pub struct PreferredPorts {
 }
 
 impl Setup {
-    /// `members` PDs and `stores` stores, with Regions that split at 256 KiB and heartbeats that come quickly.
+    /// `members` PDs and `stores` stores, with Regions that split at 64 KiB and heartbeats that come quickly.
     pub fn new(members: usize, stores: usize) -> Setup {
         Setup {
             members,
@@ -193,6 +196,11 @@ impl Cluster {
         self.folder.path()
     }
 
+    /// Leaves files and logs behind, to be looked at.
+    pub fn keep_files(&mut self) {
+        self.folder.keep = true;
+    }
+
     /// What was replaced because a preferred port was busy, as lines for people.
     pub fn replaced_ports(&self) -> &[String] {
         &self.replaced
@@ -262,22 +270,14 @@ impl Cluster {
         broken.map_or(Ok(()), |text| bail!("{text}"))
     }
 
-    /// SIGTERM to the stores, then to the members; what has not ended after `each` is killed. False if any was.
-    pub fn stop(&mut self, each: Duration) -> Result<bool> {
-        let mut clean = true;
-        for store in &mut self.stores {
-            store.process_mut().request_stop()?;
-        }
-        for store in &mut self.stores {
-            clean &= store.process_mut().wait_stopped(each)?;
-        }
-        for member in &mut self.members {
-            member.process_mut().request_stop()?;
-        }
-        for member in &mut self.members {
-            clean &= member.process_mut().wait_stopped(each)?;
-        }
-        Ok(clean)
+    /// SIGTERM to the stores, then to the members; what has not ended after `limit` for each of the two is killed.
+    /// Returns the names of those.
+    pub async fn stop(&mut self, limit: Duration) -> Result<Vec<String>> {
+        let stores: Vec<&mut Process> = self.stores.iter_mut().map(Store::process_mut).collect();
+        let mut killed = stop_all(stores, limit).await?;
+        let members: Vec<&mut Process> = self.members.iter_mut().map(Member::process_mut).collect();
+        killed.extend(stop_all(members, limit).await?);
+        Ok(killed)
     }
 
     fn port(&mut self, what: &str, wanted: Option<u16>) -> Result<u16> {
@@ -289,6 +289,24 @@ impl Cluster {
         self.replaced.push(format!("port {wanted} ({what}) is busy, using {port}"));
         Ok(port)
     }
+}
+
+/// Stops all of them at once; the names of those that had to be killed.
+async fn stop_all(processes: Vec<&mut Process>, limit: Duration) -> Result<Vec<String>> {
+    let deadline = Instant::now() + limit;
+    processes.iter().try_for_each(|process| process.request_stop())?;
+    let mut killed = Vec::new();
+    for process in processes {
+        while !process.has_stopped()? {
+            if Instant::now() >= deadline {
+                process.kill()?;
+                killed.push(process.name().to_string());
+                break;
+            }
+            tokio::time::sleep(STOP_LOOK_INTERVAL).await;
+        }
+    }
+    Ok(killed)
 }
 
 /// How many stores PD counts as Up, among those from which it has heard.
@@ -328,7 +346,10 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if self.keep || std::thread::panicking() {
+        if self.keep {
+            return;
+        }
+        if std::thread::panicking() {
             eprintln!("files and logs: {}", self.path.display());
         } else if let Err(error) = std::fs::remove_dir_all(&self.path) {
             eprintln!("{} is not removed: {error}", self.path.display());

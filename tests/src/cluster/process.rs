@@ -132,22 +132,14 @@ impl Process {
         if self.child.is_some() { self.signal(Signal::TERM) } else { Ok(()) }
     }
 
-    /// Waits until a stop that was requested is done; kills it after `limit`, and says false then. True if it does not
-    /// run.
-    pub fn wait_stopped(&mut self, limit: Duration) -> Result<bool> {
-        let Some(mut child) = self.child.take() else { return Ok(true) };
-        let deadline = Instant::now() + limit;
-        loop {
-            if child.try_wait()?.is_some() {
-                return Ok(true);
-            }
-            if Instant::now() >= deadline {
-                child.kill()?;
-                child.wait()?;
-                return Ok(false);
-            }
-            std::thread::sleep(LOOK_INTERVAL);
+    /// Whether it does not run (any more).
+    pub fn has_stopped(&mut self) -> Result<bool> {
+        if let Some(child) = self.child.as_mut()
+            && child.try_wait()?.is_some()
+        {
+            self.child = None;
         }
+        Ok(self.child.is_none())
     }
 
     /// Waits until it ends by itself; how it ended.
@@ -258,7 +250,10 @@ mod tests {
             std::thread::sleep(LOOK_INTERVAL);
         }
         process.request_stop().unwrap();
-        assert!(!process.wait_stopped(Duration::from_millis(200)).unwrap());
+        assert!(process.wait_end(Duration::from_millis(200)).is_err());
+        assert!(!process.has_stopped().unwrap());
+        process.kill().unwrap();
+        assert!(process.has_stopped().unwrap());
         assert!(!process.is_running());
         assert!(process.kill().is_err(), "it was gone already");
     }

@@ -9,7 +9,14 @@ use super::process::{Process, Start};
 use super::{binaries, http};
 
 /// Regions small enough to split within a test, heartbeats quick enough not to wait for.
-pub(super) const QUICK_TOML: &str = "";
+pub(super) const QUICK_TOML: &str = "\
+[coprocessor]
+region-split-size = \"64KiB\"
+[raftstore]
+pd-heartbeat-tick-interval = \"5s\"
+pd-store-heartbeat-tick-interval = \"1s\"
+split-region-check-tick-interval = \"1s\"
+";
 
 /// A `store` process, its addresses and its data folder.
 #[derive(Debug)]

@@ -1,0 +1,123 @@
+//! What is going on, once a second, for the table.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Result;
+use pd_client::Client;
+use proto::metapb::StoreState;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Between two looks.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// One look: with a leader dead, what was seen last stays on the screen.
+const LOOK_LIMIT: Duration = Duration::from_secs(3);
+
+/// The cluster as PD tells it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct View {
+    /// The leader's name.
+    pub leader: String,
+    /// The stores, by id.
+    pub stores: BTreeMap<u64, StoreView>,
+    /// Regions that PD knows.
+    pub regions: usize,
+    /// Regions with as many healthy voters as wanted.
+    pub complete: usize,
+    /// Why this view is old, if it is.
+    pub stale: Option<String>,
+}
+
+/// A store as PD tells it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StoreView {
+    /// Its address.
+    pub address: String,
+    /// Its state.
+    pub state: StoreState,
+    /// Whether it has sent a heartbeat.
+    pub heard: bool,
+    /// Peers on it.
+    pub regions: usize,
+    /// Regions led there.
+    pub leaders: usize,
+    /// Bytes used.
+    pub used_bytes: u64,
+    /// Bytes that it may use.
+    pub capacity_bytes: u64,
+}
+
+impl View {
+    /// Stores that are Up.
+    pub fn up(&self) -> usize {
+        self.stores.values().filter(|store| store.state == StoreState::Up && store.heard).count()
+    }
+}
+
+/// Looks on and on until dropped.
+#[derive(Debug)]
+pub struct Onlooker {
+    view: watch::Receiver<View>,
+    task: JoinHandle<()>,
+}
+
+impl Onlooker {
+    /// Starts looking through `client`.
+    pub fn start(client: &Client, replicas: usize) -> Onlooker {
+        let (publish, view) = watch::channel(View::default());
+        let client = client.with_deadline(LOOK_LIMIT);
+        let task = tokio::spawn(async move {
+            loop {
+                match look(&client, replicas).await {
+                    Ok(view) => drop(publish.send_replace(view)),
+                    Err(error) => publish.send_modify(|view| view.stale = Some(format!("{error:#}"))),
+                }
+                tokio::time::sleep(LOOK_INTERVAL).await;
+            }
+        });
+        Onlooker { view, task }
+    }
+
+    /// The latest view.
+    pub fn view(&self) -> View {
+        self.view.borrow().clone()
+    }
+}
+
+impl Drop for Onlooker {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn look(client: &Client, replicas: usize) -> Result<View> {
+    let mut view = View::default();
+    for store in client.get_all_stores(false).await? {
+        let stats = client.get_store(store.id).await?.1.unwrap_or_default();
+        let seen = StoreView {
+            state: store.state(),
+            address: store.address,
+            heard: stats.capacity > 0,
+            used_bytes: stats.used_size,
+            capacity_bytes: stats.capacity,
+            ..StoreView::default()
+        };
+        view.stores.insert(store.id, seen);
+    }
+    let routes = client.scan_regions("", "", 0).await?;
+    view.regions = routes.len();
+    for route in &routes {
+        for peer in &route.region.peers {
+            view.stores.entry(peer.store_id).or_default().regions += 1;
+        }
+        if let Some(leader) = &route.leader {
+            view.stores.entry(leader.store_id).or_default().leaders += 1;
+        }
+        let healthy = route.down_peers.is_empty() && route.pending_peers.is_empty() && route.leader.is_some();
+        let voters = route.region.peers.iter().filter(|peer| peer.role() == proto::metapb::PeerRole::Voter);
+        view.complete += usize::from(healthy && voters.count() == replicas);
+    }
+    view.leader = client.leader().map(|leader| leader.name).unwrap_or_default();
+    Ok(view)
+}

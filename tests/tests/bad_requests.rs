@@ -1,0 +1,250 @@
+//! Wrong requests to PD: each gets a clear answer in the form that clients expect, and changes nothing.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use tests::cluster::{Cluster, PATIENCE, Setup, eventually};
+use tests::replay::dynamic::{Connection, Event, Wire, code_name, from_json, to_json};
+use tests::replay::feed::Feed;
+use tests::replay::ids::Raise;
+use tests::replay::record;
+use tests::replay::server::Server;
+
+/// Nothing is scheduled, so that only the requests could change something.
+const HALTED: &str = "[schedule]\nhalt-scheduling = true\n";
+
+/// How a refusal looks: a gRPC status, or an error in the header of an answer.
+#[derive(Debug)]
+enum Refusal {
+    Status(&'static str),
+    Header(&'static str),
+    /// No refusal: an answer that has nothing in this field.
+    Nothing(&'static str),
+}
+
+/// One wrong request: RPC, request without header, how it is refused, and words that the text must have.
+type Case = (&'static str, Value, Refusal, &'static [&'static str]);
+
+fn before_bootstrap() -> Vec<Case> {
+    let refused = || Refusal::Header("NOT_BOOTSTRAPPED");
+    let words: &[&str] = &["not bootstrapped"];
+    vec![
+        ("pdpb.PD/GetStore", json!({"store_id": 1}), refused(), words),
+        ("pdpb.PD/PutStore", json!({"store": {"id": 1, "address": "127.0.0.1:20161"}}), refused(), words),
+        ("pdpb.PD/GetAllStores", json!({}), refused(), words),
+        ("pdpb.PD/StoreHeartbeat", json!({"stats": {"store_id": 1}}), refused(), words),
+        ("pdpb.PD/GetRegion", json!({"region_key": "YQ=="}), refused(), words),
+        ("pdpb.PD/ScanRegions", json!({"limit": 1}), refused(), words),
+        ("pdpb.PD/AskBatchSplit", json!({"region": {"id": 2}, "split_count": 1}), refused(), words),
+        ("pdpb.PD/GetGCSafePoint", json!({}), refused(), words),
+        (
+            "pdpb.PD/Bootstrap",
+            json!({"store": {"id": 1, "address": "a:1"}, "region": {"id": 2, "start_key": "YQ==",
+                "region_epoch": {"conf_ver": 1, "version": 1}, "peers": [{"id": 3, "store_id": 1}]}}),
+            Refusal::Header("UNKNOWN"),
+            &["2"],
+        ),
+    ]
+}
+
+fn after_bootstrap() -> Vec<Case> {
+    let peers =
+        json!([{"id": 1050, "store_id": 6}, {"id": 1051, "store_id": 1}, {"id": 1052, "store_id": 2}]);
+    let region = |start: &str, end: &str, version: u32| {
+        json!({"id": 105, "start_key": start, "end_key": end, "peers": peers.clone(),
+            "region_epoch": {"conf_ver": 5, "version": version}})
+    };
+    let (start, end) = ("dDAwMDA1AAD9", "dDAwMDA2AAD9");
+    let heartbeat =
+        |region: Value| json!({"region": region, "leader": {"id": 1050, "store_id": 6}, "term": 6});
+    vec![
+        ("pdpb.PD/GetStore", json!({"store_id": 77}), Refusal::Header("UNKNOWN"), &["77", "not found"]),
+        (
+            "pdpb.PD/StoreHeartbeat",
+            json!({"stats": {"store_id": 77}}),
+            Refusal::Header("UNKNOWN"),
+            &["77", "not found"],
+        ),
+        (
+            "pdpb.PD/ReportMinResolvedTS",
+            json!({"store_id": 77}),
+            Refusal::Status("UNKNOWN"),
+            &["77", "not found"],
+        ),
+        ("pdpb.PD/GetRegionByID", json!({"region_id": 7777}), Refusal::Nothing("region"), &[]),
+        (
+            "pdpb.PD/ScanRegions",
+            json!({"start_key": end, "end_key": start}),
+            Refusal::Nothing("regions"),
+            &[],
+        ),
+        (
+            "pdpb.PD/PutStore",
+            json!({"store": {"id": 50, "address": "127.0.0.1:20161", "version": "8.5.0"}}),
+            Refusal::Header("UNKNOWN"),
+            &["duplicated store address", "50", "already registered by", "/pd/api/v1/store/1"],
+        ),
+        (
+            "pdpb.PD/PutStore",
+            json!({"store": {"id": 51, "address": "127.0.0.1:1", "version": "eight"}}),
+            Refusal::Header("UNKNOWN"),
+            &["eight"],
+        ),
+        (
+            "pdpb.PD/RegionHeartbeat",
+            heartbeat(region(start, end, 59)),
+            Refusal::Header("UNKNOWN"),
+            &["stale", "59", "60"],
+        ),
+        ("pdpb.PD/RegionHeartbeat", heartbeat(region(end, start, 61)), Refusal::Header("UNKNOWN"), &["105"]),
+        // Over its neighbour 106, whose version 60 is newer.
+        (
+            "pdpb.PD/RegionHeartbeat",
+            json!({"region": {"id": 500, "start_key": start, "end_key": "dDAwMDA3AAD9", "peers": [{"id": 5000, "store_id": 6}],
+                "region_epoch": {"conf_ver": 5, "version": 59}}, "leader": {"id": 5000, "store_id": 6}, "term": 6}),
+            Refusal::Header("UNKNOWN"),
+            &["stale", "59", "60"],
+        ),
+        (
+            "pdpb.PD/Bootstrap",
+            json!({"store": {"id": 9, "address": "127.0.0.1:1"}, "region": {"id": 900,
+                "region_epoch": {"conf_ver": 1, "version": 1}, "peers": [{"id": 901, "store_id": 9}]}}),
+            Refusal::Header("ALREADY_BOOTSTRAPPED"),
+            &["already bootstrapped"],
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_requests_are_refused_by_name_and_change_nothing() -> Result<()> {
+    let server = Server::start(HALTED).await?;
+    let id = server.cluster_id().await?;
+    let connection = server.connect(&Wire::compiled()?).await?;
+    all_refused(&connection, id, before_bootstrap()).await?;
+
+    let mut feed = Feed::new(record::state()?, connection.clone(), id, Raise(0));
+    feed.bootstrap().await?;
+    feed.all().await?;
+    let before = everything(&connection, id).await?;
+    all_refused(&connection, id, after_bootstrap()).await?;
+    for (rpc, request, _, _) in after_bootstrap() {
+        let answered = ask(&connection, rpc, request, id + 1).await?;
+        let text = format!("need {id} but got {}", id + 1);
+        let refused = answered.code == "FAILED_PRECONDITION" && answered.text.contains(&text);
+        ensure!(refused, "{rpc} for another cluster: {answered:?}");
+    }
+    let after = everything(&connection, id).await?;
+    ensure!(before == after, "refused requests changed something:\n{before}\n{after}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_refuses_with_the_words_that_clients_look_for() -> Result<()> {
+    let mut cluster = Cluster::start(Setup::new(3, 0)).await?;
+    let leader = cluster.wait_for_pd_leader().await?;
+    let id = cluster.client().await?.cluster_id();
+    let wire = Wire::compiled()?;
+    let followers: Vec<String> = cluster
+        .members()
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| *at != leader)
+        .map(|(_, member)| member.client_url().replace("http://", ""))
+        .collect();
+    for address in followers {
+        let connection = Connection::open(&wire, &address).await?;
+        let calls = [
+            ("pdpb.PD/AllocID", json!({})),
+            ("pdpb.PD/Tso", json!({"count": 1})),
+            ("pdpb.PD/IsBootstrapped", json!({})),
+            ("pdpb.PD/GetAllStores", json!({})),
+            ("meta_storagepb.MetaStorage/Get", json!({"key": "YQ=="})),
+        ];
+        for (rpc, request) in calls {
+            let answered = ask(&connection, rpc, request, id).await?;
+            let refused = answered.code == "UNAVAILABLE" && answered.text.contains("not leader");
+            ensure!(refused, "{rpc} of a follower: {answered:?}");
+        }
+        // Members are told by everybody; a fresh follower may need a heartbeat to know its leader.
+        eventually("the follower naming the leader", PATIENCE, async || {
+            let members = connection.ask_json("pdpb.PD/GetMembers", &json!({})).await?;
+            ensure!(members["leader"]["name"] == cluster.members()[leader].name(), "{members}");
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_rpc_is_unimplemented_by_name() -> Result<()> {
+    let server = Server::start(HALTED).await?;
+    let connection = server.connect(&Wire::compiled()?).await?;
+    let answered = ask(&connection, "pdpb.PD/SplitRegions", json!({}), 1).await?;
+    ensure!(answered.code == "UNIMPLEMENTED", "{answered:?}");
+    let answered = ask(&connection, "tsopb.TSO/FindGroupByKeyspaceID", json!({}), 1).await?;
+    ensure!(answered.code == "UNIMPLEMENTED" && answered.text.contains("tsopb.TSO"), "{answered:?}");
+    Ok(())
+}
+
+async fn all_refused(connection: &Connection, cluster_id: u64, cases: Vec<Case>) -> Result<()> {
+    for (rpc, request, refusal, words) in cases {
+        let answered = ask(connection, rpc, request.clone(), cluster_id).await?;
+        let (as_expected, text) = match &refusal {
+            Refusal::Status(code) => (answered.code == *code, answered.text.clone()),
+            Refusal::Header(kind) => {
+                let error = answered.answer.pointer("/header/error").cloned().unwrap_or_default();
+                (error["type"] == *kind, error["message"].as_str().unwrap_or_default().to_string())
+            }
+            Refusal::Nothing(field) => {
+                (answered.code == "OK" && answered.answer.get(*field).is_none(), String::new())
+            }
+        };
+        ensure!(as_expected, "{rpc} with {request}: expected {refusal:?}, got {answered:?}");
+        for word in words {
+            ensure!(text.contains(word), "{rpc} with {request}: {text:?} does not say {word:?}");
+        }
+    }
+    Ok(())
+}
+
+/// What a call brought: the first answer (null if none), or the status.
+#[derive(Debug)]
+struct Answered {
+    code: &'static str,
+    text: String,
+    answer: Value,
+}
+
+async fn ask(connection: &Connection, name: &str, mut request: Value, cluster_id: u64) -> Result<Answered> {
+    let rpc = connection.wire().rpc(name)?;
+    if rpc.request.get_field_by_name("header").is_some() {
+        request["header"] = json!({"cluster_id": cluster_id.to_string()});
+    }
+    let mut stream = connection.stream(&rpc);
+    stream.send(from_json(&rpc.request, &request)?).await?;
+    if !rpc.client_streams {
+        stream.close();
+    }
+    match tokio::time::timeout(PATIENCE, stream.next()).await.with_context(|| format!("{name} is silent"))? {
+        Some(Event::Answer(answer)) => {
+            Ok(Answered { code: "OK", text: String::new(), answer: to_json(&answer)? })
+        }
+        Some(Event::End(status)) => {
+            let text = status.message().to_string();
+            Ok(Answered { code: code_name(status.code()), text, answer: Value::Null })
+        }
+        None => anyhow::bail!("{name} ended without a status"),
+    }
+}
+
+/// All that requests could have changed.
+async fn everything(connection: &Connection, cluster_id: u64) -> Result<Value> {
+    let header = json!({"cluster_id": cluster_id.to_string()});
+    let mut stores = connection.ask_json("pdpb.PD/GetAllStores", &json!({"header": header})).await?;
+    if let Some(stores) = stores["stores"].as_array_mut() {
+        stores.sort_by_key(|store| store["id"].to_string());
+    }
+    let regions = connection.ask_json("pdpb.PD/ScanRegions", &json!({"header": header, "limit": -1})).await?;
+    let members = connection.ask_json("pdpb.PD/GetMembers", &json!({})).await?;
+    Ok(json!([stores, regions, members]))
+}

@@ -1,0 +1,200 @@
+//! Five PD leaders in a row are killed under load: no timestamp goes back, no id is given twice.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use pd_client::Client;
+use tests::cluster::{Cluster, PATIENCE, Setup, eventually};
+use tokio::task::JoinSet;
+
+const CLIENTS: usize = 8;
+const LEADERS_KILLED: usize = 5;
+/// Answers that must come under each leader before it dies.
+const ANSWERS_A_LEADER: u64 = 200;
+/// Timestamps of one request: some clients take blocks, as TiKV does.
+const BLOCK: u32 = 7;
+
+/// What the clients were given, together.
+#[derive(Default)]
+struct Taken {
+    timestamps: Vec<u64>,
+    ids: Vec<u64>,
+}
+
+/// What all clients share: the highest timestamp that anybody was answered so far.
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    answered: AtomicU64,
+    highest: AtomicU64,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_leaders_die_under_load() -> Result<()> {
+    let mut cluster = Cluster::start(Setup::new(3, 0)).await?;
+    let shared = Arc::new(Shared::default());
+    let mut clients = JoinSet::new();
+    for number in 0..CLIENTS {
+        let client = cluster.client().await?;
+        clients.spawn(take(client, number % 2 == 0, shared.clone()));
+    }
+
+    let mut killed = Vec::new();
+    for _ in 0..LEADERS_KILLED {
+        let leader = cluster.wait_for_pd_leader().await?;
+        answers(&shared, &mut clients).await?;
+        let pid = cluster.member(leader).process().pid().context("the leader runs")?;
+        let name = cluster.member(leader).name().to_string();
+        cluster.member(leader).kill()?;
+        killed.push((name, pid));
+        // The group needs two of three for the next one: the others elect first, then the dead one comes back.
+        cluster.wait_for_pd_leader().await?;
+        cluster.start_members()?;
+    }
+    cluster.wait_for_pd_leader().await?;
+    answers(&shared, &mut clients).await?;
+
+    shared.stop.store(true, Ordering::Relaxed);
+    let mut all = Taken::default();
+    while let Some(taken) = clients.join_next().await {
+        let taken = taken??;
+        all.timestamps.extend(taken.timestamps);
+        all.ids.extend(taken.ids);
+    }
+    println!("{} timestamps, {} ids, killed {killed:?}", all.timestamps.len(), all.ids.len());
+    unique("timestamp", &all.timestamps)?;
+    unique("id", &all.ids)?;
+    terms_rise(&mut cluster, &killed).await
+}
+
+/// Takes timestamps and ids until told to stop. A timestamp must be above all that anybody was answered before it was
+/// asked for.
+async fn take(client: Client, in_blocks: bool, shared: Arc<Shared>) -> Result<Taken> {
+    let mut taken = Taken::default();
+    while !shared.stop.load(Ordering::Relaxed) {
+        let floor = shared.highest.load(Ordering::SeqCst);
+        let range = client.get_timestamps(if in_blocks { BLOCK } else { 1 }).await?;
+        let versions: Vec<u64> = range.iter().map(pd_client::Timestamp::version).collect();
+        let (first, last) = (versions[0], versions[versions.len() - 1]);
+        ensure!(first > floor, "timestamp {first} was given after {floor} had been answered");
+        shared.highest.fetch_max(last, Ordering::SeqCst);
+        taken.timestamps.extend(versions);
+        if in_blocks {
+            taken.ids.extend(client.alloc_ids(BLOCK).await?);
+        } else {
+            taken.ids.push(client.alloc_id().await?);
+        }
+        shared.answered.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(taken)
+}
+
+/// Waits until the clients got further answers; a client that gave up ends the test.
+async fn answers(shared: &Shared, clients: &mut JoinSet<Result<Taken>>) -> Result<()> {
+    let goal = shared.answered.load(Ordering::Relaxed) + ANSWERS_A_LEADER;
+    let deadline = Instant::now() + PATIENCE;
+    while shared.answered.load(Ordering::Relaxed) < goal {
+        if let Some(gave_up) = clients.try_join_next() {
+            gave_up??;
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "{} answers, waiting for {goal}",
+            shared.answered.load(Ordering::Relaxed)
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
+}
+
+fn unique(what: &str, values: &[u64]) -> Result<()> {
+    let mut seen = HashSet::with_capacity(values.len());
+    let twice = values.iter().find(|value| !seen.insert(**value));
+    ensure!(twice.is_none(), "{what} {twice:?} was given twice");
+    Ok(())
+}
+
+/// Each killed leader logged its election with its pid and its member id, each in a higher term than the one before.
+async fn terms_rise(cluster: &mut Cluster, killed: &[(String, u32)]) -> Result<()> {
+    let members = cluster.client().await?.get_members().await?.members;
+    let mut terms = Vec::new();
+    for (name, pid) in killed {
+        let member = cluster.index_of_member(name)?;
+        let id = members.iter().find(|member| member.name == *name).context("a member")?.member_id;
+        let log = cluster.members()[member].process().log_text()?;
+        let is_its_own = |line: &&str| field(line, "pid").is_ok_and(|found| found == u64::from(*pid));
+        let mut elections = log.lines().filter(|line| line.contains("leader elected")).filter(is_its_own);
+        let last = elections.next_back();
+        let last = last.with_context(|| format!("{name} (pid {pid}) never logged `leader elected`"))?;
+        ensure!(last.contains(&id.to_string()), "{name} is member {id}: {last}");
+        terms.push(field(last, "term")?);
+    }
+    println!("terms of the killed leaders: {terms:?}");
+    ensure!(
+        terms.is_sorted_by(|a, b| a < b) && terms.len() == LEADERS_KILLED,
+        "terms do not rise: {terms:?}"
+    );
+    Ok(())
+}
+
+/// The number of `name=number` in a log line.
+fn field(line: &str, name: &str) -> Result<u64> {
+    let words = line.split([' ', '{', '}', ',']);
+    let value = words.filter_map(|word| word.split_once('=')).find(|(key, _)| *key == name);
+    let (_, digits) = value.with_context(|| format!("no {name}= in {line}"))?;
+    digits.parse().with_context(|| format!("{name}={digits}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_leader_gives_no_timestamp_when_it_goes_on() -> Result<()> {
+    use tests::replay::dynamic::{Connection, Event, Wire, from_json};
+
+    let mut cluster = Cluster::start(Setup::new(3, 0)).await?;
+    let old = cluster.wait_for_pd_leader().await?;
+    let client = cluster.client().await?;
+    let id = client.cluster_id();
+    let wire = Wire::compiled()?;
+    let rpc = wire.rpc("pdpb.PD/Tso")?;
+    let ask = || {
+        from_json(&rpc.request, &serde_json::json!({"header": {"cluster_id": id.to_string()}, "count": 1}))
+    };
+    let address = cluster.member(old).client_url().replace("http://", "");
+    let mut stream = Connection::open(&wire, &address).await?.stream(&rpc);
+    stream.send(ask()?).await?;
+    let first = tokio::time::timeout(PATIENCE, stream.next()).await?;
+    ensure!(matches!(first, Some(Event::Answer(_))), "the leader answers while it leads: {first:?}");
+
+    cluster.member(old).process().pause()?;
+    let others: Vec<String> = cluster
+        .members()
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| *at != old)
+        .map(|(_, member)| member.client_url())
+        .collect();
+    let others = Client::connect(others).await?;
+    eventually("another leader", PATIENCE, async || {
+        let leader = others.leader().context("no leader")?;
+        ensure!(cluster.index_of_member(&leader.name)? != old, "the stopped member is still named");
+        Ok(others.get_timestamp().await?)
+    })
+    .await?;
+
+    // Asked while it stands still, so that it finds the question before it can have heard of the new leader.
+    stream.send(ask()?).await?;
+    cluster.member(old).process().resume()?;
+    loop {
+        match tokio::time::timeout(PATIENCE, stream.next()).await? {
+            Some(Event::End(status)) => {
+                ensure!(status.message().contains("not leader"), "the stream ends with {status:?}");
+                return Ok(());
+            }
+            other => {
+                ensure!(!matches!(other, Some(Event::Answer(_))), "a timestamp of the old leader: {other:?}");
+            }
+        }
+    }
+}

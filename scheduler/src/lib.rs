@@ -14,14 +14,19 @@
 //! }
 //! ```
 
+mod balance;
+mod checker;
+mod cluster;
 mod config;
 mod effect;
 mod explain;
 mod index;
 pub mod model;
+mod notes;
 mod operator;
 mod planner;
 mod refusal;
+mod stores;
 
 pub use config::Config;
 pub use effect::{

@@ -36,8 +36,6 @@ pub(crate) mod flag {
     pub const AILING: u32 = 1;
     /// It has an operator.
     pub const OPERATOR: u32 = 2;
-    /// It does not satisfy the rule.
-    pub const UNHEALTHY: u32 = 4;
 }
 
 /// The counters of one Region. Each field is true for itself; a reader that needs them to belong to one Region

@@ -28,7 +28,7 @@ use arc_swap::ArcSwap;
 
 pub(crate) use columns::{Ailing, Line, Slot, flag};
 pub(crate) use fingerprint::fingerprint;
-pub(crate) use lists::{RoleList, StoreLists};
+pub(crate) use lists::StoreLists;
 pub(crate) use page::REGION_PEERS_MAX;
 pub(crate) use placement::{ListRole, Replicas, StoreSlot};
 pub use reader::RegionReader;
@@ -50,16 +50,11 @@ const STORES_MAX: usize = u16::MAX as usize;
 /// Regions that the index can number: far above what one cluster has, so that a slot fits in 32 bits.
 const REGIONS_MAX: usize = 1 << 30;
 
-/// What a heartbeat did to the index.
+/// What a heartbeat that changed more than counters did to the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Put {
-    /// Nothing but counters.
-    Counters,
-    /// Range, epoch, Peers, leader, or which Peers ail.
-    Changed {
-        /// Key ranges changed: Regions may have come or gone.
-        range: bool,
-    },
+pub(crate) struct Put {
+    /// Key ranges changed: Regions may have come or gone.
+    pub range_changed: bool,
 }
 
 /// The writer's side of the index.
@@ -286,7 +281,7 @@ impl Index {
         }
         self.list(slot);
         self.shared.len.store(self.ids.len(), Relaxed);
-        Ok(Put::Changed { range: !same_range })
+        Ok(Put { range_changed: !same_range })
     }
 
     /// Regions that left since the last call, because others took their range.
@@ -319,6 +314,14 @@ impl Index {
         let ailing = Ailing { down: report.down.clone(), pending: report.pending.clone() };
         let is_empty = ailing.down.is_empty() && ailing.pending.is_empty();
         self.columns.set_ailing(slot, (!is_empty).then_some(ailing));
+    }
+
+    /// The next heartbeat of each Region that this Store leads is looked at in full.
+    pub fn forget_led_by(&mut self, store: StoreId) {
+        let Some(lists) = self.store(store) else { return };
+        for slot in lists.role(ListRole::Leader).all(0) {
+            self.line(slot).fingerprint.store(0, Relaxed);
+        }
     }
 
     fn page_of(&self, slot: Slot) -> (&Arc<Page>, usize) {

@@ -7,7 +7,7 @@ mod step;
 
 use std::fmt;
 
-pub(crate) use running::{Operator, Progress};
+pub(crate) use running::Operator;
 pub use step::Step;
 
 use crate::SplitPolicy;

@@ -1,8 +1,9 @@
 //! An operator under way.
 
 use super::{Cause, EndReason, OperatorKind, OperatorView, Step};
+use crate::cluster::Influence;
 use crate::effect::{Command, OperatorChange};
-use crate::model::{OperatorId, RegionEpoch, RegionId, RegionView, StoreId, Time};
+use crate::model::{OperatorId, Peer, RegionEpoch, RegionId, RegionView, StoreId, Time};
 
 /// A command is said again after this long without an effect; each time twice as long, up to the second bound.
 const RESEND_MS_MIN: u64 = 2_000;
@@ -87,11 +88,11 @@ impl Operator {
     }
 
     /// Looks at the newest picture of the Region: ends steps, says or repeats the command, ends the operator.
-    /// `store_ok` tells whether a Store may still be relied on.
+    /// `store_ok` tells whether the Store that a step needs may still be relied on.
     pub fn advance(
         &mut self,
         region: &RegionView,
-        store_ok: impl Fn(StoreId) -> bool,
+        store_ok: impl Fn(&Step) -> bool,
         now: Time,
     ) -> Progress {
         let mut progress = Progress::default();
@@ -130,11 +131,57 @@ impl Operator {
         self.step_started.after_ms(limit)
     }
 
+    /// What it will still change, Store by Store, seen from the newest picture of the Region.
+    pub fn influence(&self, region: &RegionView) -> Vec<(StoreId, Influence)> {
+        let weight = i64::try_from(self.weight_kib).unwrap_or(i64::MAX);
+        let is_there = |peer: &Peer| region.meta.peer(peer.id).is_some();
+        let mut leader = region.leader.store;
+        let mut all = Vec::new();
+        for step in self.steps.get(self.current..).unwrap_or_default() {
+            match step {
+                Step::AddLearner(peer) => {
+                    let counted = is_there(peer);
+                    all.push((
+                        peer.store,
+                        Influence {
+                            weight_kib: if counted { 0 } else { weight },
+                            count: i64::from(!counted),
+                            incoming: 1,
+                            incoming_kib: self.weight_kib,
+                            ..Influence::default()
+                        },
+                    ));
+                    let outgoing =
+                        Influence { outgoing: 1, outgoing_kib: self.weight_kib, ..Influence::default() };
+                    all.push((leader, outgoing));
+                }
+                Step::RemovePeer(peer) if is_there(peer) => {
+                    all.push((
+                        peer.store,
+                        Influence { weight_kib: -weight, count: -1, ..Influence::default() },
+                    ));
+                }
+                Step::TransferLeader { to, .. } if to.store != leader => {
+                    all.push((leader, Influence { leaders: -1, ..Influence::default() }));
+                    all.push((to.store, Influence { leaders: 1, ..Influence::default() }));
+                    leader = to.store;
+                }
+                Step::RemovePeer(_)
+                | Step::TransferLeader { .. }
+                | Step::PromoteLearner(_)
+                | Step::EnterJoint { .. }
+                | Step::LeaveJoint { .. }
+                | Step::SplitRegion { .. } => {}
+            }
+        }
+        all
+    }
+
     fn end_reason(
         &self,
         step: &Step,
         region: &RegionView,
-        store_ok: impl Fn(StoreId) -> bool,
+        store_ok: impl Fn(&Step) -> bool,
         now: Time,
     ) -> Option<EndReason> {
         let index = self.current;
@@ -147,7 +194,7 @@ impl Operator {
         if let Err(why) = step.check(region) {
             return Some(EndReason::StepImpossible { index, why });
         }
-        if let Some(store) = step.needs_store().filter(|s| !store_ok(*s)) {
+        if let Some(store) = step.needs_store().filter(|_| !store_ok(step)) {
             return Some(EndReason::StepImpossible { index, why: super::StepBlock::StoreLost(store) });
         }
         let limit_ms = step.limit_ms(self.size_mib);

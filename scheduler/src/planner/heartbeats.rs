@@ -1,0 +1,144 @@
+//! Region heartbeats: the hot path.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::Planner;
+use crate::checker;
+use crate::index::{REGION_PEERS_MAX, Slot, fingerprint, flag};
+use crate::model::{NodeState, RegionReport, Time};
+use crate::refusal::Refusal;
+
+/// Heartbeats whose lines are touched before the first of them is handled, so that the memory's delays overlap.
+const BATCH: usize = 32;
+
+impl Planner {
+    /// One Region heartbeat.
+    ///
+    /// # Errors
+    /// Why it was refused; nothing has changed then.
+    pub fn handle_region_heartbeat(&mut self, now: Time, report: &RegionReport) -> Result<(), Refusal> {
+        let slot = self.cluster.index.find(report.meta.id);
+        let taken = self.take_heartbeat(now, report, slot);
+        self.use_free_places(now);
+        taken
+    }
+
+    /// Many Region heartbeats, in order. The hot path: one that changes only counters allocates nothing and touches no
+    /// page. Returns the places and reasons of those refused.
+    pub fn handle_region_heartbeats(&mut self, now: Time, reports: &[RegionReport]) -> Vec<(usize, Refusal)> {
+        let mut refused = Vec::new();
+        for (batch, reports) in reports.chunks(BATCH).enumerate() {
+            let mut slots = [None; BATCH];
+            for (slot, report) in slots.iter_mut().zip(reports) {
+                *slot = self.cluster.index.find(report.meta.id);
+            }
+            for (place, (report, slot)) in reports.iter().zip(slots).enumerate() {
+                // A heartbeat before it in the batch may have moved the Region.
+                let slot = slot.filter(|s| self.cluster.index.line(*s).id() == report.meta.id);
+                let slot = slot.or_else(|| self.cluster.index.find(report.meta.id));
+                if let Err(refusal) = self.take_heartbeat(now, report, slot) {
+                    refused.push((batch * BATCH + place, refusal));
+                }
+            }
+        }
+        self.use_free_places(now);
+        refused
+    }
+
+    fn take_heartbeat(
+        &mut self,
+        now: Time,
+        report: &RegionReport,
+        slot: Option<Slot>,
+    ) -> Result<(), Refusal> {
+        let print = fingerprint(report);
+        let known = slot.filter(|slot| {
+            let line = self.cluster.index.line(*slot);
+            line.fingerprint.load(Relaxed) == print
+                && (report.term == 0 || report.term >= line.term.load(Relaxed))
+        });
+        let Some(slot) = known else {
+            return self.take_changed(now, report, print).inspect_err(|refusal| self.notes.count(refusal));
+        };
+        let index = &mut self.cluster.index;
+        index.put_counters(slot, report, now);
+        let ailing_changed = index.put_ailing(slot, report);
+        if self.cluster.index.line(slot).has(flag::OPERATOR) {
+            self.advance_operator(now, report.meta.id);
+        } else if ailing_changed {
+            self.look_at(now, slot);
+        }
+        Ok(())
+    }
+
+    /// A heartbeat that changes more than counters.
+    fn take_changed(&mut self, now: Time, report: &RegionReport, print: u64) -> Result<(), Refusal> {
+        self.check_report(report)?;
+        self.cluster.index.check_stale(report)?;
+        if self.cluster.index.put(report, print, now)?.range_changed {
+            for region in self.cluster.index.take_dropped() {
+                self.unhealthy.remove(&region);
+            }
+        }
+        let id = report.meta.id;
+        let Some(slot) = self.cluster.index.find(id) else { return Ok(()) };
+        if self.operators.runs(id) {
+            self.cluster.index.line(slot).set(flag::OPERATOR, true);
+            self.advance_operator(now, id);
+        } else {
+            self.look_at(now, slot);
+        }
+        Ok(())
+    }
+
+    /// What a store must never send.
+    fn check_report(&self, report: &RegionReport) -> Result<(), Refusal> {
+        let meta = &report.meta;
+        let bad = |what| Err(Refusal::BadReport { region: meta.id, what });
+        if meta.id.0 == 0 {
+            return bad("a region id is never 0");
+        }
+        if report.leader.id.0 == 0 {
+            return bad("the heartbeat names no leader");
+        }
+        if meta.peers.is_empty() {
+            return bad("the heartbeat names no peers");
+        }
+        if meta.peers.len() > REGION_PEERS_MAX {
+            return bad("more than 64 peers");
+        }
+        if meta.peer(report.leader.id).is_none_or(|p| p.store != report.leader.store) {
+            return bad("the leader is not one of the peers");
+        }
+        if !meta.end_key.is_empty() && meta.start_key >= meta.end_key {
+            return bad("the start key must lie before the end key");
+        }
+        let distinct = |(i, p): (usize, &crate::model::Peer)| {
+            meta.peers[i + 1..].iter().all(|other| other.id != p.id && other.store != p.store)
+        };
+        if !meta.peers.iter().enumerate().all(distinct) {
+            return bad("two peers share an id or a store");
+        }
+        match self.cluster.stores.get(report.leader.store) {
+            None => Err(Refusal::UnknownStore(report.leader.store)),
+            Some(store) if store.meta.node_state == NodeState::Removed => {
+                Err(Refusal::StoreLeaves(report.leader.store))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Judges a Region without operator and repairs it at once when it can be.
+    fn look_at(&mut self, now: Time, slot: Slot) {
+        let view = self.cluster.index.view(slot);
+        match checker::wish(&view, &self.cluster, now) {
+            Some(wish) => {
+                self.unhealthy.insert(view.meta.id);
+                self.repair_or_note(now, slot, &view, wish);
+            }
+            None => {
+                self.unhealthy.remove(&view.meta.id);
+            }
+        }
+    }
+}

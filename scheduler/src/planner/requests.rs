@@ -1,0 +1,211 @@
+//! What others ask for: ids for a split, and operators by hand.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use super::{Planner, SplitGrant, SplitIds};
+use crate::checker;
+use crate::effect::{Effect, SplitPolicy};
+use crate::index::Slot;
+use crate::model::{OperatorId, Peer, PeerId, PeerRole, RegionEpoch, RegionId, RegionView, StoreId, Time};
+use crate::operator::build::{self, Newcomer};
+use crate::operator::{Cause, OperatorKind, OperatorRequest, Step};
+use crate::refusal::Refusal;
+
+/// New Regions that one request may ask for; stores ask for at most a few dozen.
+const SPLIT_COUNT_MAX: u64 = 1_024;
+
+impl Planner {
+    /// A leader asks for the ids of `count` new Regions.
+    ///
+    /// # Errors
+    /// Halted, unknown, another epoch, too many, or ids lacking (then reserve them, give them, ask again).
+    pub fn handle_split_request(
+        &mut self,
+        now: Time,
+        region: RegionId,
+        epoch: RegionEpoch,
+        count: u64,
+    ) -> Result<SplitGrant, Refusal> {
+        let grant = self.grant_split(region, epoch, count);
+        if let Err(refusal) = &grant {
+            self.notes.count(refusal);
+        }
+        self.effects.extend(self.ids.ask(now).map(Effect::NeedIds));
+        grant
+    }
+
+    fn grant_split(
+        &mut self,
+        region: RegionId,
+        epoch: RegionEpoch,
+        count: u64,
+    ) -> Result<SplitGrant, Refusal> {
+        if self.cluster.config.halt_scheduling {
+            return Err(Refusal::Halted);
+        }
+        let slot = self.cluster.index.find(region).ok_or(Refusal::UnknownRegion(region))?;
+        let view = self.cluster.index.view(slot);
+        let known = view.meta.epoch;
+        if epoch.is_older_than(known) {
+            return Err(Refusal::StaleEpoch { region, given: epoch, known_region: region, known });
+        }
+        if count > SPLIT_COUNT_MAX {
+            return Err(Refusal::TooManySplits { count, limit: SPLIT_COUNT_MAX });
+        }
+        let peers = view.meta.peers.len() as u64;
+        let (needed, available) = (count * (1 + peers), self.ids.available());
+        if needed > available {
+            return Err(Refusal::IdsLacking { needed, available });
+        }
+        let mut draw = || self.ids.take().ok_or(Refusal::IdsLacking { needed, available });
+        let piece = |_| {
+            let region = RegionId(draw()?);
+            let peers = (0..peers).map(|_| draw().map(PeerId)).collect::<Result<_, _>>()?;
+            Ok(SplitIds { region, peers })
+        };
+        let pieces = (0..count).map(piece).collect::<Result<_, Refusal>>()?;
+        Ok(SplitGrant { pieces })
+    }
+
+    /// An operator that a person asks for. It starts at once or is refused.
+    ///
+    /// # Errors
+    /// Why not; nothing has changed then.
+    pub fn add_operator(&mut self, now: Time, request: OperatorRequest) -> Result<OperatorId, Refusal> {
+        let added = self.try_add(now, &request);
+        if let Err(refusal) = &added {
+            self.notes.count(refusal);
+        }
+        added
+    }
+
+    fn try_add(&mut self, now: Time, request: &OperatorRequest) -> Result<OperatorId, Refusal> {
+        let region = request.region();
+        let slot = self.cluster.index.find(region).ok_or(Refusal::UnknownRegion(region))?;
+        if self.operators.runs(region) {
+            return Err(Refusal::OperatorRuns(region));
+        }
+        let view = self.cluster.index.view(slot);
+        if view.meta.is_joint() {
+            return Err(Refusal::Joint(region));
+        }
+        let steps = self.requested_steps(now, slot, &view, request)?;
+        let steps = self.with_peer_id(steps)?;
+        Ok(self.start_operator(now, slot, &view, OperatorKind::Admin, Cause::Admin, steps))
+    }
+
+    fn requested_steps(
+        &self,
+        now: Time,
+        slot: Slot,
+        view: &RegionView,
+        request: &OperatorRequest,
+    ) -> Result<Vec<Step>, Refusal> {
+        match request {
+            OperatorRequest::AddPeer { store, .. } => {
+                Ok(build::add(self.requested_newcomer(now, slot, view, *store)?))
+            }
+            OperatorRequest::AddLearner { store, .. } => {
+                let Newcomer::New(peer) = self.requested_newcomer(now, slot, view, *store)? else {
+                    return Err(Refusal::HoldsReplica(*store));
+                };
+                Ok(vec![Step::AddLearner(peer)])
+            }
+            OperatorRequest::RemovePeer { store, .. } => {
+                let old = *view.meta.peer_on(*store).ok_or(Refusal::HoldsNoReplica(*store))?;
+                self.check_removable(now, view, &old)?;
+                let next = self.next_leader_if_needed(now, view, old)?;
+                Ok(build::remove(view, old, next))
+            }
+            OperatorRequest::TransferPeer { from, to, .. } => {
+                let old = *view.meta.peer_on(*from).ok_or(Refusal::HoldsNoReplica(*from))?;
+                let new = self.requested_newcomer(now, slot, view, *to)?;
+                let next = self.next_leader_if_needed(now, view, old).unwrap_or_default();
+                Ok(build::replace(view, old, new, next))
+            }
+            OperatorRequest::TransferLeader { to, .. } => {
+                let to = *view.meta.peer_on(*to).ok_or(Refusal::HoldsNoReplica(*to))?;
+                self.check_can_lead(now, view, &to)?;
+                Ok(vec![Step::TransferLeader { from: view.leader.store, to }])
+            }
+            OperatorRequest::Split { policy, keys, .. } => {
+                check_split_keys(view, *policy, keys)?;
+                let (start_key, end_key) = (view.meta.start_key.clone(), view.meta.end_key.clone());
+                Ok(vec![Step::SplitRegion { policy: *policy, keys: keys.clone(), start_key, end_key }])
+            }
+        }
+    }
+
+    /// A learner that is there may be promoted; otherwise the Store must be fit for a new Peer.
+    fn requested_newcomer(
+        &self,
+        now: Time,
+        slot: Slot,
+        view: &RegionView,
+        store: StoreId,
+    ) -> Result<Newcomer, Refusal> {
+        let known = self.cluster.stores.get(store).ok_or(Refusal::UnknownStore(store))?;
+        match view.meta.peer_on(store) {
+            Some(peer) if peer.role != PeerRole::Learner => Err(Refusal::HoldsReplica(store)),
+            Some(peer) if view.is_ailing(peer.id) => Err(Refusal::Ailing(peer.id)),
+            Some(peer) => Ok(Newcomer::Present(*peer)),
+            None => {
+                self.cluster.may_take(known, self.cluster.weight_kib(slot), now)?;
+                Ok(Newcomer::New(Peer::learner(PeerId(0), store)))
+            }
+        }
+    }
+
+    fn check_can_lead(&self, now: Time, view: &RegionView, to: &Peer) -> Result<(), Refusal> {
+        if to.role != PeerRole::Voter || to.is_witness {
+            return Err(Refusal::NotVoter(to.id));
+        }
+        if view.is_ailing(to.id) {
+            return Err(Refusal::Ailing(to.id));
+        }
+        if view.leader.id == to.id {
+            return Err(Refusal::BadRequest("this peer leads already"));
+        }
+        let store = self.cluster.stores.get(to.store).ok_or(Refusal::UnknownStore(to.store))?;
+        store.may_lead(now, &self.cluster.config)
+    }
+
+    /// A healthy voter goes only when enough others are healthy.
+    fn check_removable(&self, now: Time, view: &RegionView, old: &Peer) -> Result<(), Refusal> {
+        let is_healthy = |p: &Peer| checker::is_healthy(view, p, &self.cluster, now);
+        if old.role != PeerRole::Voter || !is_healthy(old) {
+            return Ok(());
+        }
+        let others = view.meta.peers.iter().filter(|p| p.id != old.id && p.role == PeerRole::Voter);
+        let healthy = others.filter(|p| is_healthy(p)).count();
+        let needed = self.cluster.config.max_replicas;
+        if healthy >= needed {
+            Ok(())
+        } else {
+            Err(Refusal::TooFewHealthy { region: view.meta.id, healthy, needed })
+        }
+    }
+}
+
+fn check_split_keys(view: &RegionView, policy: SplitPolicy, keys: &[Bytes]) -> Result<(), Refusal> {
+    match policy {
+        SplitPolicy::UseKey if keys.is_empty() => Err(Refusal::BadRequest("a split at keys needs keys")),
+        SplitPolicy::Scan | SplitPolicy::Approximate if !keys.is_empty() => {
+            Err(Refusal::BadRequest("only a split at keys takes keys"))
+        }
+        SplitPolicy::UseKey | SplitPolicy::Scan | SplitPolicy::Approximate => {
+            let distinct: BTreeSet<&Bytes> = keys.iter().collect();
+            if distinct.len() != keys.len() || !keys.is_sorted() {
+                return Err(Refusal::BadRequest("split keys must rise"));
+            }
+            let inside = |key: &Bytes| view.meta.contains(key) && *key != view.meta.start_key;
+            if keys.iter().all(inside) {
+                Ok(())
+            } else {
+                Err(Refusal::BadRequest("split keys must lie inside the region, behind its start key"))
+            }
+        }
+    }
+}

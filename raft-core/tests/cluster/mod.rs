@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its own part of it")]
 
 mod ledger;
-mod wire;
+pub mod wire;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use raft_core::{
 use tempfile::TempDir;
 
 pub use ledger::{Book, Ledger};
-pub use wire::{Wire, kind};
+pub use wire::Wire;
 
 /// The group that most tests use.
 pub const GROUP: u64 = 7;

@@ -89,12 +89,7 @@ impl Operator {
 
     /// Looks at the newest picture of the Region: ends steps, says or repeats the command, ends the operator.
     /// `store_ok` tells whether the Store that a step needs may still be relied on.
-    pub fn advance(
-        &mut self,
-        region: &RegionView,
-        store_ok: impl Fn(&Step) -> bool,
-        now: Time,
-    ) -> Progress {
+    pub fn advance(&mut self, region: &RegionView, store_ok: impl Fn(&Step) -> bool, now: Time) -> Progress {
         let mut progress = Progress::default();
         while let Some(step) = self.steps.get(self.current) {
             if !step.is_done(region) {

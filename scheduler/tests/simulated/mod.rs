@@ -1,0 +1,445 @@
+//! A small cluster that carries out the planner's commands as stores would, and reports what became of them. It checks
+//! on the way what must hold for every command and every step.
+
+#![allow(dead_code, reason = "each test file uses its own part of it")]
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use scheduler::{
+    Action, Command, Config, DownPeer, Effect, IdRange, NodeState, OperatorChange, OperatorEvent, Peer,
+    PeerChange, PeerChangeKind, PeerId, PeerRole, Planner, RegionEpoch, RegionId, RegionMeta, RegionReport,
+    StoreEvent, StoreId, StoreMeta, StoreStats, Time,
+};
+
+/// How long an election takes after a leader's store died.
+const ELECTION_MS: u64 = 5_000;
+/// After this long a leader reports a silent peer as down.
+const DOWN_AFTER_MS: u64 = 20_000;
+/// How long a snapshot of 1 MiB takes.
+const SNAPSHOT_MS_PER_MIB: u64 = 5;
+
+pub struct SimStore {
+    pub state: NodeState,
+    pub alive: bool,
+    pub died: Time,
+    pub heartbeat_at: Time,
+}
+
+pub struct SimRegion {
+    pub report: RegionReport,
+    /// When each new peer has caught up.
+    pub catching_up: BTreeMap<PeerId, Time>,
+    pub heartbeat_at: Time,
+}
+
+pub struct Cluster {
+    pub now: Time,
+    pub planner: Planner,
+    pub stores: BTreeMap<StoreId, SimStore>,
+    pub regions: BTreeMap<RegionId, SimRegion>,
+    pub next_id: u64,
+    pub effects: Vec<Effect>,
+    pub moved_bytes: u64,
+    pub buried: BTreeSet<StoreId>,
+    outbox: VecDeque<Command>,
+    /// Region heartbeats, in ms.
+    pub region_interval_ms: u64,
+    /// Commands are lost while true.
+    pub deaf: bool,
+}
+
+impl Cluster {
+    pub fn new(config: Config, seed: u64, stores: u64) -> Cluster {
+        let mut cluster = Cluster {
+            now: Time(1_000),
+            planner: Planner::new(config, seed, Time(1_000)),
+            stores: BTreeMap::new(),
+            regions: BTreeMap::new(),
+            next_id: 1_000_000,
+            effects: Vec::new(),
+            moved_bytes: 0,
+            buried: BTreeSet::new(),
+            outbox: VecDeque::new(),
+            region_interval_ms: 10_000,
+            deaf: false,
+        };
+        for id in 1..=stores {
+            cluster.add_store(id);
+        }
+        cluster
+    }
+
+    pub fn add_store(&mut self, id: u64) {
+        let store =
+            SimStore { state: NodeState::Serving, alive: true, died: Time(0), heartbeat_at: self.now };
+        self.stores.insert(StoreId(id), store);
+        self.tell_store(id);
+    }
+
+    pub fn set_state(&mut self, id: u64, state: NodeState) {
+        self.stores.get_mut(&StoreId(id)).unwrap().state = state;
+        self.tell_store(id);
+    }
+
+    fn tell_store(&mut self, id: u64) {
+        let node_state = self.stores[&StoreId(id)].state;
+        let meta = StoreMeta { id: StoreId(id), node_state, labels: Vec::new() };
+        self.planner.handle_store_meta(self.now, meta).unwrap();
+    }
+
+    pub fn kill(&mut self, id: u64) {
+        let store = self.stores.get_mut(&StoreId(id)).unwrap();
+        store.alive = false;
+        store.died = self.now;
+        self.planner.handle_stream_closed(self.now, StoreId(id));
+    }
+
+    pub fn revive(&mut self, id: u64) {
+        let store = self.stores.get_mut(&StoreId(id)).unwrap();
+        store.alive = true;
+        store.heartbeat_at = self.now;
+    }
+
+    /// `count` regions that tile the key space, each on `stores[i]` with the first one leading.
+    pub fn add_regions(&mut self, placements: &[(Vec<u64>, u64)]) {
+        let count = placements.len();
+        let key = |n: usize| if n == 0 || n == count { String::new() } else { format!("k{n:06}") };
+        for (n, (stores, size_mib)) in placements.iter().enumerate() {
+            let id = RegionId(n as u64 + 1);
+            let peers: Vec<Peer> = stores
+                .iter()
+                .map(|s| {
+                    self.next_id += 1;
+                    Peer::voter(PeerId(self.next_id), StoreId(*s))
+                })
+                .collect();
+            let report = RegionReport {
+                leader: peers[0],
+                meta: RegionMeta {
+                    id,
+                    start_key: key(n).into(),
+                    end_key: key(n + 1).into(),
+                    epoch: RegionEpoch { conf_ver: 1, version: 1 },
+                    peers,
+                },
+                term: 6,
+                size_bytes: size_mib << 20,
+                keys: 1000,
+                interval_s: 10,
+                ..RegionReport::default()
+            };
+            let region = SimRegion { report, catching_up: BTreeMap::new(), heartbeat_at: self.now };
+            self.regions.insert(id, region);
+        }
+    }
+
+    pub fn region(&self, id: u64) -> &RegionReport {
+        &self.regions[&RegionId(id)].report
+    }
+
+    /// Runs for so long, in steps of 100 ms.
+    pub fn run(&mut self, ms: u64) {
+        for _ in 0..ms / 100 {
+            self.step();
+        }
+    }
+
+    /// Runs until it holds; at most so long.
+    pub fn run_until(&mut self, ms: u64, what: &str, holds: impl Fn(&Cluster) -> bool) {
+        for _ in 0..ms / 100 {
+            if holds(self) {
+                return;
+            }
+            self.step();
+        }
+        assert!(holds(self), "not within {ms} ms: {what}");
+    }
+
+    pub fn step(&mut self) {
+        self.now = self.now.after_ms(100);
+        self.store_heartbeats();
+        self.elections();
+        self.region_heartbeats();
+        if self.planner.next_wakeup() <= self.now {
+            self.planner.tick(self.now);
+        }
+        self.drain();
+        while let Some(command) = self.outbox.pop_front() {
+            if !self.deaf && self.stores[&command.store].alive {
+                self.carry_out(&command);
+            }
+        }
+    }
+
+    fn store_heartbeats(&mut self) {
+        let due: Vec<StoreId> = self
+            .stores
+            .iter()
+            .filter(|(_, s)| s.alive && s.heartbeat_at <= self.now && s.state != NodeState::Removed)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            let region_count =
+                self.regions.values().filter(|r| r.report.meta.peer_on(id).is_some()).count() as u64;
+            let stats = StoreStats {
+                store: id,
+                capacity_bytes: 1 << 40,
+                available_bytes: 1 << 39,
+                used_bytes: 1 << 39,
+                region_count,
+                ..StoreStats::default()
+            };
+            self.planner.handle_store_heartbeat(self.now, stats).unwrap();
+            self.stores.get_mut(&id).unwrap().heartbeat_at = self.now.after_ms(5_000);
+        }
+    }
+
+    fn alive(&self, store: StoreId) -> bool {
+        self.stores[&store].alive
+    }
+
+    fn elections(&mut self) {
+        let now = self.now;
+        let dead: BTreeMap<StoreId, Time> =
+            self.stores.iter().filter(|(_, s)| !s.alive).map(|(id, s)| (*id, s.died)).collect();
+        for region in self.regions.values_mut() {
+            let report = &mut region.report;
+            if dead.get(&report.leader.store).is_none_or(|died| now.ms_since(*died) < ELECTION_MS) {
+                continue;
+            }
+            let voters: Vec<Peer> =
+                report.meta.peers.iter().filter(|p| p.role != PeerRole::Learner).copied().collect();
+            let alive: Vec<Peer> = voters.iter().filter(|p| !dead.contains_key(&p.store)).copied().collect();
+            if alive.len() * 2 > voters.len() {
+                report.leader =
+                    *alive.iter().find(|p| p.role != PeerRole::DemotingVoter).unwrap_or(&alive[0]);
+                report.term += 1;
+                region.heartbeat_at = now;
+            }
+        }
+    }
+
+    fn region_heartbeats(&mut self) {
+        let now = self.now;
+        let mut reports = Vec::new();
+        for region in self.regions.values_mut() {
+            if region.catching_up.values().any(|at| *at <= now) {
+                region.catching_up.retain(|_, at| *at > now);
+                region.heartbeat_at = now;
+            }
+            if region.heartbeat_at > now || !self.stores[&region.report.leader.store].alive {
+                continue;
+            }
+            region.heartbeat_at = now.after_ms(self.region_interval_ms);
+            let mut report = region.report.clone();
+            report.pending = region.catching_up.keys().copied().collect();
+            report.down = report
+                .meta
+                .peers
+                .iter()
+                .filter(|p| !self.stores[&p.store].alive)
+                .map(|p| (p.id, now.ms_since(self.stores[&p.store].died)))
+                .filter(|(_, ms)| *ms >= DOWN_AFTER_MS)
+                .map(|(peer, ms)| DownPeer { peer, seconds: ms / 1000 })
+                .collect();
+            reports.push(report);
+        }
+        let refused = self.planner.handle_region_heartbeats(now, &reports);
+        assert_eq!(refused, [], "the stores only tell the truth");
+    }
+
+    /// Takes the planner's effects.
+    pub fn drain(&mut self) {
+        while let Some(effect) = self.planner.poll_effect() {
+            match &effect {
+                Effect::Command(command) => self.outbox.push_back(command.clone()),
+                Effect::NeedIds(count) => {
+                    let ids = IdRange { first: self.next_id + 1, count: *count };
+                    self.next_id += count;
+                    self.planner.handle_ids(self.now, ids);
+                }
+                Effect::Store(StoreEvent::Buried(store)) => {
+                    assert!(self.regions.values().all(|r| r.report.meta.peer_on(*store).is_none()));
+                    self.buried.insert(*store);
+                    self.set_state(store.0, NodeState::Removed);
+                }
+                Effect::Operator(_) => {}
+            }
+            self.effects.push(effect);
+        }
+    }
+
+    fn carry_out(&mut self, command: &Command) {
+        let now = self.now;
+        let wanted = self.planner.config().max_replicas;
+        let dead: BTreeSet<StoreId> =
+            self.stores.iter().filter(|(_, s)| !s.alive).map(|(id, _)| *id).collect();
+        let region = self.regions.get_mut(&command.region).expect("commands are for regions that exist");
+        let report = &mut region.report;
+        assert_eq!(command.target.store, command.store, "a command goes to the leader's stream");
+        // A heartbeat may be on its way: a store drops such a command.
+        if command.epoch != report.meta.epoch || command.target.id != report.leader.id {
+            return;
+        }
+        let healthy = |report: &RegionReport, catching_up: &BTreeMap<PeerId, Time>| {
+            let counts = |p: &&Peer| {
+                matches!(p.role, PeerRole::Voter | PeerRole::IncomingVoter)
+                    && !dead.contains(&p.store)
+                    && !catching_up.contains_key(&p.id)
+            };
+            report.meta.peers.iter().filter(counts).count()
+        };
+        let before = healthy(report, &region.catching_up);
+        match &command.action {
+            Action::ChangePeers(changes) => {
+                change_peers(report, changes, &dead);
+                for change in changes {
+                    let is_new = change.kind == PeerChangeKind::AddLearnerNode
+                        && change.peer.role == PeerRole::Learner
+                        && report.meta.peer(change.peer.id).is_some_and(|p| p.role == PeerRole::Learner)
+                        && changes.len() == 1;
+                    if is_new {
+                        self.moved_bytes += report.size_bytes;
+                        let ms = (report.size_bytes >> 20) * SNAPSHOT_MS_PER_MIB + 100;
+                        region.catching_up.insert(change.peer.id, now.after_ms(ms));
+                    }
+                }
+                region.catching_up.retain(|id, _| report.meta.peer(*id).is_some());
+            }
+            Action::TransferLeader(to) => {
+                let peer = *report.meta.peer(to.id).expect("the target of a transfer is a peer");
+                assert!(matches!(peer.role, PeerRole::Voter | PeerRole::IncomingVoter));
+                if dead.contains(&peer.store) {
+                    return;
+                }
+                report.leader = peer;
+                report.term += 1;
+            }
+            Action::Split { .. } => return,
+        }
+        let after = healthy(report, &region.catching_up);
+        assert!(after >= before.min(wanted), "{before} healthy voters, then {after}: {command:?}");
+        let stores: BTreeSet<StoreId> = report.meta.peers.iter().map(|p| p.store).collect();
+        assert_eq!(stores.len(), report.meta.peers.len(), "never two replicas on a store");
+        region.heartbeat_at = now;
+    }
+
+    /// Events of the operator log so far.
+    pub fn operator_log(&self) -> impl Iterator<Item = &OperatorEvent> {
+        self.effects.iter().filter_map(|e| match e {
+            Effect::Operator(event) => Some(event),
+            Effect::Command(_) | Effect::NeedIds(_) | Effect::Store(_) => None,
+        })
+    }
+
+    pub fn operators_created(&self) -> usize {
+        self.operator_log().filter(|e| matches!(e.what, OperatorChange::Created(_))).count()
+    }
+
+    pub fn leaders(&self) -> BTreeMap<StoreId, u64> {
+        let mut leaders: BTreeMap<StoreId, u64> = self.up_stores().map(|s| (s, 0)).collect();
+        for region in self.regions.values() {
+            *leaders.entry(region.report.leader.store).or_default() += 1;
+        }
+        leaders
+    }
+
+    pub fn sizes_mib(&self) -> BTreeMap<StoreId, u64> {
+        let mut sizes: BTreeMap<StoreId, u64> = self.up_stores().map(|s| (s, 0)).collect();
+        for region in self.regions.values() {
+            for peer in &region.report.meta.peers {
+                *sizes.entry(peer.store).or_default() += (region.report.size_bytes >> 20).max(1);
+            }
+        }
+        sizes
+    }
+
+    pub fn up_stores(&self) -> impl Iterator<Item = StoreId> + '_ {
+        let is_up = |s: &SimStore| s.alive && matches!(s.state, NodeState::Serving | NodeState::Preparing);
+        self.stores.iter().filter(move |(_, s)| is_up(s)).map(|(id, _)| *id)
+    }
+
+    /// Every region has exactly so many voters, on stores that are up, and nothing else.
+    pub fn all_replicated(&self) -> bool {
+        let wanted = self.planner.config().max_replicas;
+        self.regions.values().all(|r| {
+            let peers = &r.report.meta.peers;
+            r.catching_up.is_empty()
+                && peers.len() == wanted
+                && peers.iter().all(|p| p.role == PeerRole::Voter)
+                && peers.iter().all(|p| self.up_stores().any(|s| s == p.store))
+        })
+    }
+
+    pub fn leaders_within_one(&self) -> bool {
+        let up: BTreeSet<StoreId> = self.up_stores().collect();
+        let leaders = self.leaders();
+        let counts = || leaders.iter().filter(|(s, _)| up.contains(s)).map(|(_, n)| *n);
+        leaders.keys().all(|s| up.contains(s)) && counts().max() <= counts().min().map(|least| least + 1)
+    }
+
+    /// Every store's size is near its even share: within 3 % or the largest region.
+    pub fn sizes_even(&self) -> bool {
+        let sizes = self.sizes_mib();
+        let up = self.up_stores().count() as u64;
+        let target = sizes.values().sum::<u64>() / up.max(1);
+        let largest = self.regions.values().map(|r| (r.report.size_bytes >> 20).max(1)).max().unwrap_or(0);
+        sizes.values().all(|size| size.abs_diff(target) <= (target * 3 / 100).max(largest) + 1)
+    }
+}
+
+/// What a store's Raft group would do, with the refusals of a real one as assertions.
+fn change_peers(report: &mut RegionReport, changes: &[PeerChange], dead: &BTreeSet<StoreId>) {
+    let leader = report.leader.id;
+    let peers = &mut report.meta.peers;
+    let epoch = &mut report.meta.epoch;
+    let is_joint = peers.iter().any(|p| p.role.is_joint());
+    match changes {
+        [] => {
+            assert!(is_joint, "only a joint state can be left");
+            let leads = peers.iter().find(|p| p.id == leader).unwrap();
+            assert_ne!(leads.role, PeerRole::DemotingVoter, "the leader cannot leave as it is demoted");
+            epoch.conf_ver += peers.iter().filter(|p| p.role.is_joint()).count() as u64;
+            for peer in peers.iter_mut() {
+                peer.role = match peer.role {
+                    PeerRole::Voter | PeerRole::IncomingVoter => PeerRole::Voter,
+                    PeerRole::Learner | PeerRole::DemotingVoter => PeerRole::Learner,
+                };
+            }
+        }
+        [change] => {
+            assert!(!is_joint, "no simple change inside a joint state");
+            epoch.conf_ver += 1;
+            let at = peers.iter().position(|p| p.id == change.peer.id);
+            match (change.kind, at) {
+                (PeerChangeKind::AddLearnerNode, None) => {
+                    assert!(!dead.contains(&change.peer.store), "a dead store gets nothing");
+                    assert!(peers.iter().all(|p| p.store != change.peer.store));
+                    peers.push(change.peer);
+                }
+                (PeerChangeKind::AddNode, Some(at)) => {
+                    assert_eq!(peers[at].role, PeerRole::Learner);
+                    peers[at].role = PeerRole::Voter;
+                }
+                (PeerChangeKind::RemoveNode, Some(at)) => {
+                    assert_ne!(change.peer.id, leader, "the leader is never removed");
+                    peers.remove(at);
+                }
+                (kind, at) => panic!("{kind:?} of peer {:?}, which is at {at:?}", change.peer),
+            }
+        }
+        several => {
+            assert!(!is_joint, "no joint state inside another");
+            epoch.conf_ver += several.len() as u64;
+            for change in several {
+                let peer = peers.iter_mut().find(|p| p.id == change.peer.id).expect("a peer of the region");
+                peer.role = match (change.kind, peer.role) {
+                    (PeerChangeKind::AddNode, PeerRole::Learner) => PeerRole::IncomingVoter,
+                    (PeerChangeKind::AddLearnerNode, PeerRole::Voter) => PeerRole::DemotingVoter,
+                    (kind, role) => panic!("{kind:?} of a {role:?}"),
+                };
+            }
+        }
+    }
+    report.leader = *peers.iter().find(|p| p.id == leader).expect("the leader stays a peer");
+}

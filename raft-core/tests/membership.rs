@@ -11,7 +11,8 @@ async fn everyone_sees(cluster: &Cluster, ids: &[u64], expected: &ConfState) {
     for id in ids {
         eventually(&format!("{id} sees {expected:?}"), || {
             let member = cluster.member(*id);
-            (member.status().conf_state == *expected && member.book.mark().conf_state == *expected).then_some(())
+            (member.status().conf_state == *expected && member.book.mark().conf_state == *expected)
+                .then_some(())
         })
         .await;
     }
@@ -72,7 +73,8 @@ async fn a_new_leader_leaves_the_joint_membership_that_it_finds() {
     .await;
     cluster.kill(leader);
     let new = cluster.leader_among(&rest).await;
-    eventually("joint is left", || cluster.status(new).conf_state.voters_outgoing.is_empty().then_some(())).await;
+    eventually("joint is left", || cluster.status(new).conf_state.voters_outgoing.is_empty().then_some(()))
+        .await;
     assert_eq!(cluster.status(new).conf_state.voters, (1..=4).filter(|id| *id != other).collect::<Vec<_>>());
     cluster.write("b").await;
 }
@@ -123,7 +125,8 @@ async fn messages_for_another_raft_id_or_group_go_to_the_owner() {
     let cluster = Cluster::bootstrapped(1, pd).await;
     for (group, to) in [(GROUP, 99), (GROUP + 1, 1)] {
         let message = proto::eraftpb::Message { from: 5, to, term: 9, ..Default::default() };
-        let envelope = proto::raftcore::Envelope { group_id: group, message: Some(message), ..Default::default() };
+        let envelope =
+            proto::raftcore::Envelope { group_id: group, message: Some(message), ..Default::default() };
         cluster.handle(1).step(envelope.clone());
         eventually("the owner gets it", || cluster.wire.orphans().contains(&envelope).then_some(())).await;
     }

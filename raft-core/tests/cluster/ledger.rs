@@ -55,7 +55,16 @@ impl Book {
         self.pages.lock().destroyed
     }
 
-    /// Makes the next apply calls fail the quick way: they block until `release`.
+    /// Makes what is applied durable, as a flush does.
+    pub fn save(&self) -> io::Result<()> {
+        let bytes = encode(&self.pages.lock());
+        let new = self.file.with_extension("new");
+        std::fs::write(&new, bytes)?;
+        std::fs::File::open(&new)?.sync_all()?;
+        std::fs::rename(new, &self.file)
+    }
+
+    /// Makes apply calls wait until `release`.
     pub fn stall(&self) {
         self.pages.lock().stalls = 1;
     }
@@ -95,11 +104,7 @@ impl StateMachine for Ledger {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let bytes = encode(&self.book.pages.lock());
-        let new = self.book.file.with_extension("new");
-        std::fs::write(&new, bytes)?;
-        std::fs::File::open(&new)?.sync_all()?;
-        std::fs::rename(new, &self.book.file)
+        self.book.save()
     }
 
     fn snapshot(&mut self) -> io::Result<SnapshotWriter> {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use proto::eraftpb::MessageType;
@@ -19,6 +19,7 @@ pub struct Wire {
     watcher: Mutex<Option<Watcher>>,
     orphans: Mutex<Vec<Envelope>>,
     files: AtomicU64,
+    spoil_next_file: AtomicBool,
 }
 
 impl Wire {
@@ -54,6 +55,16 @@ impl Wire {
     /// Shows every message before it is delivered; what the watcher answers `false` to is lost.
     pub fn watch(&self, watcher: impl FnMut(&Envelope) -> bool + Send + 'static) {
         *self.watcher.lock() = Some(Box::new(watcher));
+    }
+
+    /// The next snapshot arrives damaged.
+    pub fn spoil_next_file(&self) {
+        self.spoil_next_file.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the file to be damaged has passed.
+    pub fn spoilt(&self) -> bool {
+        !self.spoil_next_file.load(Ordering::Relaxed)
     }
 
     pub fn unwatch(&self) {
@@ -100,6 +111,9 @@ impl Transport for Wire {
             let name = format!("wire-{}", self.files.fetch_add(1, Ordering::Relaxed));
             let copy = target.snapshot_dir().join(name);
             std::fs::copy(file, &copy).unwrap();
+            if self.spoil_next_file.swap(false, Ordering::Relaxed) {
+                std::fs::write(&copy, "nonsense").unwrap();
+            }
             target.step_snapshot(envelope, copy);
         }
         let sender = self.plugs.lock().get(&from).cloned();

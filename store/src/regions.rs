@@ -24,6 +24,8 @@ struct Inner {
     peers: HashMap<RegionId, Arc<Peer>>,
     // By start key; never overlapping.
     ranges: BTreeMap<Bytes, (KeyRange, RegionId)>,
+    // Each holder's start key.
+    starts: HashMap<RegionId, Bytes>,
 }
 
 /// The range is held by another Region.
@@ -72,7 +74,8 @@ impl Regions {
     /// Takes a peer in, with its range.
     pub fn insert(&self, peer: Arc<Peer>) -> Result<(), RangeHeld> {
         let mut inner = self.inner.write();
-        if inner.peers.contains_key(&peer.region_id()) {
+        if inner.starts.contains_key(&peer.region_id()) {
+            // It is here, or an earlier peer of it is dying.
             return Err(RangeHeld(peer.region_id()));
         }
         inner.claim(peer.region_id(), peer.range())?;
@@ -128,12 +131,15 @@ impl Inner {
             return Err(RangeHeld(other));
         }
         self.drop_range(region);
+        self.starts.insert(region, range.start.clone());
         self.ranges.insert(range.start.clone(), (range, region));
         Ok(())
     }
 
     fn drop_range(&mut self, region: RegionId) {
-        self.ranges.retain(|_, (_, holder)| *holder != region);
+        if let Some(start) = self.starts.remove(&region) {
+            self.ranges.remove(&start);
+        }
     }
 }
 

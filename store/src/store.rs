@@ -162,7 +162,7 @@ impl Store {
         match ended.await {
             Ok(Ok(())) => info!(store = %id, "store stopped"),
             Ok(Err(error)) => {
-                warn!(store = %id, %error, "the engine could not be synced; the raft log has it all")
+                warn!(store = %id, %error, "the engine could not be synced; the raft log has it all");
             }
             Err(error) => warn!(store = %id, %error, "the store did not stop cleanly"),
         }

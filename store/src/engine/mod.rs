@@ -50,6 +50,9 @@ impl Batch {
     }
 }
 
+/// Sees a key and its value; breaks to see no more.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
 /// An ordered map of bytes on disk. There are no snapshots: a scan sees writes that are made meanwhile.
 pub trait Engine: Send + Sync + 'static {
     /// The value of a key.
@@ -59,13 +62,7 @@ pub trait Engine: Send + Sync + 'static {
     fn write(&self, batch: Batch) -> io::Result<()>;
 
     /// Visits keys of `[start, end)` in order until the visitor breaks.
-    fn scan(
-        &self,
-        start: &[u8],
-        end: &[u8],
-        order: Order,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> io::Result<()>;
+    fn scan(&self, start: &[u8], end: &[u8], order: Order, visit: &mut Visit<'_>) -> io::Result<()>;
 
     /// Makes everything written before durable, also over a loss of power.
     fn sync(&self) -> io::Result<()>;

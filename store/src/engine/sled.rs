@@ -2,12 +2,11 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::ControlFlow;
 use std::path::Path;
 
 use bytes::Bytes;
 
-use super::{Batch, Engine, MAX_BATCH_KEYS, Order};
+use super::{Batch, Engine, MAX_BATCH_KEYS, Order, Visit};
 
 /// sled's cache. Its default of 1 GB is too much for several Stores a machine.
 const CACHE_BYTES: u64 = 128 << 20;
@@ -48,13 +47,7 @@ impl Engine for SledEngine {
         self.db.apply_batch(writes).map_err(io::Error::from)
     }
 
-    fn scan(
-        &self,
-        start: &[u8],
-        end: &[u8],
-        order: Order,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> io::Result<()> {
+    fn scan(&self, start: &[u8], end: &[u8], order: Order, visit: &mut Visit<'_>) -> io::Result<()> {
         if start >= end {
             return Ok(());
         }
@@ -84,6 +77,8 @@ impl Engine for SledEngine {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::super::clear;
     use super::*;
 

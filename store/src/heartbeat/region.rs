@@ -177,29 +177,29 @@ fn pending_ids(seen: &Seen) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use proto::metapb::Region;
-    use raft_core::Progress;
 
     use super::*;
 
-    fn status(role: Role, progress: Vec<Progress>) -> GroupStatus {
-        GroupStatus { id: 3, role, term: 6, first: 50, last: 90, progress, ..GroupStatus::default() }
+    /// A leader's view of others: (id, matched, ms since heard, snapshot on its way).
+    fn status(role: Role, others: &[(u64, u64, u64, bool)]) -> GroupStatus {
+        let mut status = GroupStatus { id: 3, role, term: 6, first: 50, last: 90, ..GroupStatus::default() };
+        status.progress = vec![Default::default(); others.len()];
+        for (progress, (id, matched, heard_ms, snapshot)) in status.progress.iter_mut().zip(others) {
+            (progress.id, progress.matched) = (*id, *matched);
+            (progress.heard_ms, progress.snapshot) = (*heard_ms, *snapshot);
+        }
+        status
     }
 
     #[test]
     fn pending_and_down_peers_as_the_leader_sees_them() {
         let peer = |id| metapb::Peer { id, store_id: id, ..metapb::Peer::default() };
         let region = Region { id: 2, peers: vec![peer(3), peer(4), peer(5), peer(6)], ..Region::default() };
-        let progress = |id, matched, heard_ms, snapshot| Progress { id, matched, heard_ms, snapshot };
-        let all = vec![
-            progress(4, 49, 100, false),
-            progress(5, 48, 600_000, false),
-            progress(6, 90, 0, true),
-            progress(9, 0, 0, false),
-        ];
+        let all = [(4, 49, 100, false), (5, 48, 600_000, false), (6, 90, 0, true), (9, 0, 0, false)];
         let limit = Duration::from_secs(600);
-        let seen = seen(&region, &status(Role::Leader, all), limit).unwrap();
+        let seen = seen(&region, &status(Role::Leader, &all), limit).unwrap();
         assert_eq!(pending_ids(&seen), [5, 6], "4 has all that was compacted; 9 is no peer");
         assert_eq!((down_ids(&seen), seen.down[0].down_seconds), (vec![5], 600));
-        assert!(super::seen(&region, &status(Role::Follower, vec![]), limit).is_none());
+        assert!(super::seen(&region, &status(Role::Follower, &[]), limit).is_none());
     }
 }

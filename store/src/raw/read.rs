@@ -1,22 +1,26 @@
 //! Reads: confirmed by a round of the Raft group (ReadIndex), then from the engine.
 
 use bytes::Bytes;
-use proto::errorpb::Error;
 use tracing::error;
 
 use super::request::Admitted;
 use crate::region::Peer;
-use crate::{StoreCore, keys, region_error};
+use crate::region_error::{self, RegionError};
+use crate::{StoreCore, keys};
 
 /// Returns once this peer has applied all that was acknowledged to anyone before the call.
-pub async fn confirm(core: &StoreCore, peer: &Peer) -> Result<(), Error> {
+pub async fn confirm(core: &StoreCore, peer: &Peer) -> Result<(), RegionError> {
     let handle = core.handle().ok_or_else(|| region_error::region_not_found(peer.region_id()))?;
     let confirmed = handle.read_index(peer.region_id().0).await;
     confirmed.map_err(|refusal| region_error::of_refusal(&peer.region(), refusal))
 }
 
 /// Values of keys, in their order.
-pub async fn get(core: &StoreCore, request: &Admitted, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, Error> {
+pub async fn get(
+    core: &StoreCore,
+    request: &Admitted,
+    keys: &[Bytes],
+) -> Result<Vec<Option<Bytes>>, RegionError> {
     for key in keys {
         request.check_key(key)?;
     }
@@ -35,7 +39,7 @@ pub async fn get(core: &StoreCore, request: &Admitted, keys: &[Bytes]) -> Result
 }
 
 /// The engine cannot be read: told to the client as an error that it may retry elsewhere.
-pub fn engine_failed(core: &StoreCore, failed: &std::io::Error) -> Error {
+pub fn engine_failed(core: &StoreCore, failed: &std::io::Error) -> RegionError {
     error!(store = %core.id, %failed, "the engine cannot be read");
-    Error { message: format!("the engine cannot be read: {failed}"), ..Error::default() }
+    region_error::other(format!("the engine cannot be read: {failed}"))
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use proto::errorpb::Error;
 use proto::kvrpcpb::Context;
 use proto::metapb::RegionEpoch;
 
 use crate::region::{EpochCheck, Peer, Scope, epoch_of};
-use crate::{KeyRange, PeerId, RegionId, StoreCore, StoreId, region_error};
+use crate::region_error::{self, RegionError};
+use crate::{KeyRange, PeerId, RegionId, StoreCore, StoreId};
 
 /// A request that may go to its Region.
 pub struct Admitted {
@@ -24,9 +24,9 @@ pub struct Admitted {
 
 impl Admitted {
     /// Finds the Region of a request and compares Store, peer and epoch.
-    pub fn new(core: &StoreCore, context: Option<&Context>) -> Result<Self, Error> {
+    pub fn new(core: &StoreCore, context: Option<&Context>) -> Result<Self, RegionError> {
         let Some(context) = context else {
-            return Err(Error { message: "the request has no context".into(), ..Error::default() });
+            return Err(region_error::other("the request has no context"));
         };
         let region_id = RegionId(context.region_id);
         if let Some(asked) = &context.peer
@@ -52,7 +52,7 @@ impl Admitted {
     }
 
     /// Refuses a key outside the Region.
-    pub fn check_key(&self, key: &Bytes) -> Result<(), Error> {
+    pub fn check_key(&self, key: &Bytes) -> Result<(), RegionError> {
         if self.range.contains(key) {
             Ok(())
         } else {
@@ -62,7 +62,7 @@ impl Admitted {
 
     /// Whether what was read since is whole and the Region's: to be asked after reading. A split that was applied
     /// meanwhile has handed keys to another Region, whose leader may have written them.
-    pub fn check_after(&self, core: &StoreCore) -> Result<(), Error> {
+    pub fn check_after(&self, core: &StoreCore) -> Result<(), RegionError> {
         if self.peer.generation() != Some(self.generation) {
             return Err(region_error::region_not_found(self.peer.region_id()));
         }
@@ -74,7 +74,7 @@ impl Admitted {
 }
 
 /// The Region as it is now, and its left neighbour here: after a split, where the client's keys went.
-fn stale(core: &StoreCore, peer: &Peer) -> Error {
+fn stale(core: &StoreCore, peer: &Peer) -> RegionError {
     let region = peer.region();
     let mut current = vec![region.as_ref().clone()];
     let left = core.regions.all().into_iter().map(|peer| peer.region());

@@ -4,13 +4,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use proto::errorpb::Error;
 use proto::kvrpcpb::{KvPair, RawScanRequest};
 
 use super::read::{confirm, engine_failed};
 use super::request::Admitted;
 use crate::engine::Order;
-use crate::{KeyRange, StoreCore, keys, region_error};
+use crate::region_error::{self, RegionError};
+use crate::{KeyRange, StoreCore, keys};
 
 /// Most pairs of one answer: the bound that the stock client keeps to.
 pub const MAX_LIMIT: u32 = 10_240;
@@ -22,7 +22,7 @@ pub async fn scan(
     core: &Arc<StoreCore>,
     request: &Admitted,
     ask: &RawScanRequest,
-) -> Result<Vec<KvPair>, Error> {
+) -> Result<Vec<KvPair>, RegionError> {
     let Some((range, order)) = bounds(&request.range, ask, || {
         region_error::key_not_in_region(&ask.start_key, &request.peer.region())
     })?
@@ -47,12 +47,12 @@ pub async fn scan(
         })?;
         Ok::<_, std::io::Error>((pairs, bytes))
     });
-    let done = work.await.map_err(|error| Error { message: error.to_string(), ..Error::default() })?;
+    let done = work.await.map_err(region_error::other)?;
     let (pairs, bytes) = done.map_err(|failed| engine_failed(core, &failed))?;
     request.check_after(core)?;
     if bytes > MAX_BYTES {
         let message = format!("the answer would be above {MAX_BYTES} bytes; ask with a smaller limit");
-        return Err(Error { message, ..Error::default() });
+        return Err(region_error::other(message));
     }
     request.peer.flow.read(pairs.len() as u64, bytes as u64);
     core.flow.read(pairs.len() as u64, bytes as u64);
@@ -64,8 +64,8 @@ pub async fn scan(
 fn bounds(
     region: &KeyRange,
     ask: &RawScanRequest,
-    elsewhere: impl FnOnce() -> Error,
-) -> Result<Option<(KeyRange, Order)>, Error> {
+    elsewhere: impl FnOnce() -> RegionError,
+) -> Result<Option<(KeyRange, Order)>, RegionError> {
     if ask.limit == 0 {
         return Ok(None);
     }
@@ -94,8 +94,8 @@ mod tests {
         }
     }
 
-    fn of(ask: &RawScanRequest) -> Result<Option<(KeyRange, Order)>, Error> {
-        bounds(&KeyRange::new("b", "m"), ask, Error::default)
+    fn of(ask: &RawScanRequest) -> Result<Option<(KeyRange, Order)>, RegionError> {
+        bounds(&KeyRange::new("b", "m"), ask, RegionError::default)
     }
 
     #[test]

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use proto::errorpb;
 use proto::kvrpcpb::{
     KvPair, RawBatchDeleteRequest, RawBatchDeleteResponse, RawBatchGetRequest, RawBatchGetResponse,
     RawBatchPutRequest, RawBatchPutResponse, RawDeleteRequest, RawDeleteResponse, RawGetRequest,
@@ -17,6 +16,7 @@ use super::scan::MAX_LIMIT;
 use super::{read, scan, write};
 use crate::StoreCore;
 use crate::region::Mutation;
+use crate::region_error::RegionError;
 
 /// Most keys of a batch request. Above it: `error`, nothing done.
 const MAX_BATCH: usize = 16_384;
@@ -37,7 +37,7 @@ impl RawService {
         &self,
         context: Option<&proto::kvrpcpb::Context>,
         mutations: Vec<Mutation>,
-    ) -> Option<errorpb::Error> {
+    ) -> Option<RegionError> {
         let admitted = match Admitted::new(&self.core, context) {
             Ok(admitted) => admitted,
             Err(error) => return Some(error),
@@ -49,7 +49,7 @@ impl RawService {
         &self,
         context: Option<&proto::kvrpcpb::Context>,
         keys: &[bytes::Bytes],
-    ) -> Result<Vec<Option<bytes::Bytes>>, errorpb::Error> {
+    ) -> Result<Vec<Option<bytes::Bytes>>, RegionError> {
         let admitted = Admitted::new(&self.core, context)?;
         read::get(&self.core, &admitted, keys).await
     }
@@ -89,7 +89,7 @@ impl Tikv for RawService {
                 Some(value) => answer.value = value,
                 None => answer.not_found = true,
             },
-            Err(error) => answer.region_error = Some(error),
+            Err(error) => answer.region_error = Some(*error),
         }
         Ok(Response::new(answer))
     }
@@ -110,7 +110,7 @@ impl Tikv for RawService {
                 };
                 answer.pairs = found.filter_map(pair).collect();
             }
-            Err(error) => answer.region_error = Some(error),
+            Err(error) => answer.region_error = Some(*error),
         }
         Ok(Response::new(answer))
     }
@@ -123,7 +123,8 @@ impl Tikv for RawService {
             return Ok(Response::new(answer));
         }
         let mutation = Mutation { key: ask.key, value: Some(ask.value) };
-        answer.region_error = self.mutate(ask.context.as_ref(), vec![mutation]).await;
+        let failed = self.mutate(ask.context.as_ref(), vec![mutation]).await;
+        answer.region_error = failed.map(|error| *error);
         Ok(Response::new(answer))
     }
 
@@ -141,7 +142,8 @@ impl Tikv for RawService {
             return Ok(Response::new(answer));
         }
         let mutations = ask.pairs.into_iter().map(|pair| Mutation { key: pair.key, value: Some(pair.value) });
-        answer.region_error = self.mutate(ask.context.as_ref(), mutations.collect()).await;
+        let failed = self.mutate(ask.context.as_ref(), mutations.collect()).await;
+        answer.region_error = failed.map(|error| *error);
         Ok(Response::new(answer))
     }
 
@@ -156,7 +158,8 @@ impl Tikv for RawService {
             return Ok(Response::new(answer));
         }
         let mutation = Mutation { key: ask.key, value: None };
-        answer.region_error = self.mutate(ask.context.as_ref(), vec![mutation]).await;
+        let failed = self.mutate(ask.context.as_ref(), vec![mutation]).await;
+        answer.region_error = failed.map(|error| *error);
         Ok(Response::new(answer))
     }
 
@@ -172,7 +175,8 @@ impl Tikv for RawService {
             return Ok(Response::new(answer));
         }
         let mutations = ask.keys.into_iter().map(|key| Mutation { key, value: None });
-        answer.region_error = self.mutate(ask.context.as_ref(), mutations.collect()).await;
+        let failed = self.mutate(ask.context.as_ref(), mutations.collect()).await;
+        answer.region_error = failed.map(|error| *error);
         Ok(Response::new(answer))
     }
 
@@ -189,7 +193,7 @@ impl Tikv for RawService {
         };
         match scanned {
             Ok(kvs) => answer.kvs = kvs,
-            Err(error) => answer.region_error = Some(error),
+            Err(error) => answer.region_error = Some(*error),
         }
         Ok(Response::new(answer))
     }

@@ -2,18 +2,23 @@
 
 use bytes::Bytes;
 use prost::Message;
-use proto::errorpb::Error;
+use proto::errorpb;
 
 use super::request::Admitted;
+use crate::StoreCore;
 use crate::region::{Body, Command, Mutation, Write};
-use crate::{StoreCore, region_error};
+use crate::region_error::{self, RegionError};
 
 /// Most bytes of one log entry, as TiKV's `raft-entry-max-size`.
 const MAX_ENTRY_BYTES: usize = 8 << 20;
 
 /// Writes all of `mutations`. More than fit into one entry go into several, one after another: when an error comes
 /// back, the first of them may have been done.
-pub async fn write(core: &StoreCore, request: &Admitted, mutations: Vec<Mutation>) -> Result<(), Error> {
+pub async fn write(
+    core: &StoreCore,
+    request: &Admitted,
+    mutations: Vec<Mutation>,
+) -> Result<(), RegionError> {
     for mutation in &mutations {
         request.check_key(&mutation.key)?;
         if mutation.size() > MAX_ENTRY_BYTES {
@@ -28,7 +33,7 @@ pub async fn write(core: &StoreCore, request: &Admitted, mutations: Vec<Mutation
     Ok(())
 }
 
-async fn propose(core: &StoreCore, request: &Admitted, data: Bytes) -> Result<(), Error> {
+async fn propose(core: &StoreCore, request: &Admitted, data: Bytes) -> Result<(), RegionError> {
     let peer = &request.peer;
     let handle = core.handle().ok_or_else(|| region_error::region_not_found(peer.region_id()))?;
     let applied = handle.propose(peer.region_id().0, None, data).await;
@@ -37,8 +42,10 @@ async fn propose(core: &StoreCore, request: &Admitted, data: Bytes) -> Result<()
         return Ok(());
     }
     // Applied, but without effect: the epoch was over by then.
-    Err(Error::decode(applied.output)
-        .unwrap_or_else(|error| Error { message: error.to_string(), ..Error::default() }))
+    Err(match errorpb::Error::decode(applied.output) {
+        Ok(error) => Box::new(error),
+        Err(error) => region_error::other(error),
+    })
 }
 
 /// Cuts writes into entries of at most [`Write::MAX_KEYS`] keys and about [`MAX_ENTRY_BYTES`].

@@ -58,16 +58,14 @@ impl RegionMachine {
         match Command::decode(data).ok().and_then(|command| command.body) {
             Some(command::Body::Write(write)) => self.apply_write(pending, write),
             Some(command::Body::Split(split)) => self.apply_split(pending, at, split),
-            None => {
-                Ok(output(errorpb::Error { message: "not a command".into(), ..errorpb::Error::default() }))
-            }
+            None => Ok(output(&region_error::other("not a command"))),
         }
     }
 
     fn apply_write(&mut self, pending: &mut Pending, write: Write) -> io::Result<Bytes> {
         let region = self.peer.region();
         if EpochCheck::of(&region, &write.epoch.unwrap_or_default(), Scope::Data) == EpochCheck::Different {
-            return Ok(output(region_error::epoch_not_match(vec![region.as_ref().clone()])));
+            return Ok(output(&region_error::epoch_not_match(vec![region.as_ref().clone()])));
         }
         if pending.writes.len() + write.mutations.len() > Write::MAX_KEYS {
             // This entry belongs to the next batch, whole.
@@ -81,15 +79,12 @@ impl RegionMachine {
     fn apply_split(&mut self, pending: &mut Pending, at: (u64, u64), split: Split) -> io::Result<Bytes> {
         let region = self.peer.region();
         if EpochCheck::of(&region, &split.epoch.unwrap_or_default(), Scope::Admin) == EpochCheck::Different {
-            return Ok(output(region_error::epoch_not_match(vec![region.as_ref().clone()])));
+            return Ok(output(&region_error::epoch_not_match(vec![region.as_ref().clone()])));
         }
         let (made, rest) = match apply_split(&region, &split.parts) {
             Ok(parts) => parts,
             Err(refused) => {
-                return Ok(output(errorpb::Error {
-                    message: refused.to_string(),
-                    ..errorpb::Error::default()
-                }));
+                return Ok(output(&region_error::other(refused)));
             }
         };
         let writes = std::mem::take(&mut pending.writes);
@@ -200,7 +195,7 @@ impl StateMachine for RegionMachine {
         match *stage {
             Stage::Normal => {}
             Stage::Dying => {
-                let gone = output(region_error::region_not_found(peer.region_id()));
+                let gone = output(&region_error::region_not_found(peer.region_id()));
                 return Ok(entries.iter().map(|_| Outcome { output: gone.clone(), refused: true }).collect());
             }
             Stage::Empty | Stage::Applying => {
@@ -254,7 +249,7 @@ impl StateMachine for RegionMachine {
             return Ok(());
         }
         let engine = self.core.engine.clone();
-        let was_whole = *stage == Stage::Normal;
+        let empty = *stage == Stage::Empty;
         peer.set_stage(&mut stage, Stage::Applying);
         let before = peer.region();
         let core = self.core.clone();
@@ -264,18 +259,16 @@ impl StateMachine for RegionMachine {
         let summary = read(
             file,
             |range| {
-                // What the record names is what is removed after a crash: the old range where there was data.
+                // Ranges only shrink, so the old one holds all that there is. An empty peer never had data: what
+                // its leader once said to be its range may be another's by now.
                 let mut region = before.as_ref().clone();
-                if !was_whole {
+                if empty {
                     (region.start_key, region.end_key) = (range.start.clone(), range.end.clone());
                 }
+                let (start, end) = keys::data_bounds(&KeyRange::of(&region));
                 applying.region = Some(region);
                 core.states.put_synced(&applying)?;
-                for range in [KeyRange::of(&before), range.clone()] {
-                    let (start, end) = keys::data_bounds(&range);
-                    clear(engine.as_ref(), &start, &end)?;
-                }
-                Ok(())
+                clear(engine.as_ref(), &start, &end)
             },
             |writes| {
                 for part in writes.chunks(MAX_BATCH_KEYS) {
@@ -341,7 +334,7 @@ fn changed_region(region: &Region, change: &ConfChangeV2) -> Result<Region, Stri
 }
 
 /// What the proposer hears: a region error, or nothing.
-fn output(error: errorpb::Error) -> Bytes {
+fn output(error: &errorpb::Error) -> Bytes {
     error.encode_to_vec().into()
 }
 
@@ -360,3 +353,6 @@ pub(crate) fn birth(region: Region, peer: PeerId) -> RegionState {
 pub(crate) fn region_id(state: &RegionState) -> RegionId {
     RegionId(state.region.as_ref().map_or(0, |region| region.id))
 }
+
+#[cfg(test)]
+mod tests;

@@ -168,8 +168,7 @@ fn entry_out(e: inner::Entry) -> wire::Entry {
 }
 
 fn snapshot_in(s: wire::Snapshot) -> inner::Snapshot {
-    let mut out = inner::Snapshot::default();
-    out.data = s.data;
+    let mut out = inner::Snapshot { data: s.data, ..inner::Snapshot::default() };
     if let Some(metadata) = &s.metadata {
         out.set_metadata(metadata_in(metadata));
     }

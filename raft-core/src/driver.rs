@@ -155,7 +155,7 @@ impl Driver {
                     let _ = done.send(Err(ProposeError::NoGroup));
                 }
             },
-            Control::SnapshotTaken { envelope, file } => self.step(envelope, Some(file)),
+            Control::SnapshotTaken { envelope, file } => self.step(*envelope, Some(file)),
             Control::SnapshotSent { group, to, ok } => self.with(group, |g, _| g.snapshot_sent(to, ok)),
             Control::SnapshotMade { group, made } => {
                 if let Some(made) = made.as_ref().filter(|_| !self.groups.contains_key(&group)) {
@@ -185,7 +185,7 @@ impl Driver {
 
     fn input(&mut self, input: Input) {
         match input {
-            Input::Message(envelope) => self.step(envelope, None),
+            Input::Message(envelope) => self.step(*envelope, None),
             Input::Propose { group, proposal } => match self.groups.get_mut(&group) {
                 Some(g) => {
                     g.propose(proposal);
@@ -219,7 +219,7 @@ impl Driver {
         };
         match group.step(envelope, file, &self.env) {
             Stepped::Done => self.visit(id),
-            Stepped::Orphan(envelope) => (self.orphan)(envelope),
+            Stepped::Orphan(envelope) => (self.orphan)(*envelope),
         }
     }
 
@@ -268,6 +268,12 @@ impl Driver {
         let log = found.as_ref().map(|f| self.env.log.group(id, f, raft::eraftpb::ConfState::default()));
         let term_at = |index| log.as_ref().and_then(|log| raft::Storage::term(log, index).ok());
         let plan = start::plan(id, start, found.clone(), &machine.mark(), term_at)?;
+        if let Redo::Install(name) = &plan.redo
+            && !self.env.snapshot_dir.join(name).exists()
+        {
+            let reason = format!("the snapshot {name} that its state comes from is gone: the state was lost");
+            return Err(Error::Inconsistent { group: id, reason });
+        }
         let group = Group::new(id, config, &plan, &mut self.env)?;
         if plan.write {
             self.env.batch.begin(id, plan.log.start, &plan.log.hard_state, plan.log.origin.as_ref());

@@ -241,14 +241,14 @@ impl Handle {
 
     /// A message from the network. Never blocks: dropped and counted when the inbox is full.
     pub fn step(&self, envelope: Envelope) {
-        self.count_dropped(Input::Message(envelope));
+        self.count_dropped(Input::Message(Box::new(envelope)));
     }
 
     /// A received snapshot: its message and the file with its data, in [`Handle::snapshot_dir`], which the runtime
     /// takes: checked against the message's descriptor, synced, and removed once it is installed or refused.
     pub fn step_snapshot(&self, envelope: Envelope, file: PathBuf) {
         // Its threads are there as long as the runtime.
-        let _ = self.shared.files.lock().send(FileJob::Check { envelope, file });
+        let _ = self.shared.files.lock().send(FileJob::Check { envelope: Box::new(envelope), file });
     }
 
     /// The end of a snapshot that the transport sent.

@@ -23,7 +23,7 @@ pub(crate) type Done = oneshot::Sender<std::result::Result<(), ProposeError>>;
 
 /// What is dropped or refused when the inbox is full.
 pub(crate) enum Input {
-    Message(Envelope),
+    Message(Box<Envelope>),
     Propose { group: u64, proposal: Proposal },
     ReadIndex { group: u64, done: Done },
     Unreachable { group: u64, to: u64 },
@@ -64,7 +64,7 @@ pub(crate) enum Control {
     },
     /// A received snapshot, checked and synced.
     SnapshotTaken {
-        envelope: Envelope,
+        envelope: Box<Envelope>,
         file: PathBuf,
     },
     /// The end of a snapshot's way to a member.

@@ -35,7 +35,7 @@ pub use error::{Error, ProposeError, Result};
 pub use handle::{Applied, Handle, Runtime, Start};
 pub use lease::Lease;
 pub use machine::{Committed, Mark, Outcome, SnapshotWriter, StateMachine};
-pub use status::{Counters, GroupStatus, Role};
+pub use status::{Counters, GroupStatus, Progress, Role};
 pub use transport::{Destination, Router, Transport};
 
 /// Index and term at which the log of a bootstrapped group begins, as if a snapshot stood there. Not 0, so that a

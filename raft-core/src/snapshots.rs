@@ -25,7 +25,7 @@ pub(crate) enum FileJob {
     /// Write a snapshot for others.
     Make { group: u64, writer: SnapshotWriter },
     /// Check and sync a received one.
-    Check { envelope: Envelope, file: PathBuf },
+    Check { envelope: Box<Envelope>, file: PathBuf },
     /// Drop log files that hold nothing needed.
     Purge,
 }
@@ -81,7 +81,7 @@ impl Files {
         self.inbox.push_control(Control::SnapshotMade { group, made });
     }
 
-    fn check(&self, envelope: Envelope, file: &Path) {
+    fn check(&self, envelope: Box<Envelope>, file: &Path) {
         let group = envelope.group_id;
         match self.take(&envelope, file) {
             Ok(file) => self.inbox.push_control(Control::SnapshotTaken { envelope, file }),

@@ -1,6 +1,10 @@
 //! Election, replication and restarts, with real runtimes and real disks.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where something is not as it set it up")]
+
 mod cluster;
+
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use cluster::{Cluster, GROUP, Ledger, eventually, pd, voters};
@@ -102,8 +106,6 @@ async fn big_loads_go_through_in_order() {
     }
 }
 
-use std::sync::atomic::Ordering::Relaxed;
-
 #[tokio::test(flavor = "multi_thread")]
 async fn one_write_after_another_is_one_sync_each() {
     let cluster = Cluster::bootstrapped(1, pd).await;
@@ -193,4 +195,25 @@ async fn a_member_without_quorum_leads_nothing() {
         cluster.kill(id);
     }
     eventually("it steps down", || (cluster.status(leader).role != Role::Leader).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_slow_machine_has_not_applied_waits_in_the_log() {
+    let cluster = Cluster::bootstrapped(3, pd).await;
+    cluster.write("first").await;
+    let leader = cluster.leader().await;
+    let slow = (1..=3).find(|id| *id != leader).unwrap();
+    cluster.holds(slow, &["first"]).await;
+    cluster.member(slow).book.stall();
+    // More than may be on its way to the machine, and more than the memory cache holds.
+    let mut expected = vec!["first".to_owned()];
+    for n in 0..60 {
+        let record = format!("{n}{}", "x".repeat(1_000_000));
+        cluster.write(&record).await;
+        expected.push(record);
+    }
+    cluster.member(slow).book.release();
+    eventually("it has all, in order", || (cluster.member(slow).book.records() == expected).then_some(()))
+        .await;
+    assert!(!cluster.member(slow).book.applied_twice());
 }

@@ -159,9 +159,7 @@ struct Run {
 impl Run {
     fn push(&mut self, data: Bytes, reply: Reply) {
         self.bytes += data.len() as u64;
-        let mut entry = Entry::default();
-        entry.data = data;
-        self.entries.push(entry);
+        self.entries.push(Entry { data, ..Entry::default() });
         self.replies.push(reply);
     }
 }

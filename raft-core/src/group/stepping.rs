@@ -15,7 +15,7 @@ use crate::{BootTime, convert};
 pub(crate) enum Stepped {
     Done,
     /// Not for this member: the owner should look at it.
-    Orphan(Envelope),
+    Orphan(Box<Envelope>),
 }
 
 impl Group {
@@ -24,7 +24,7 @@ impl Group {
         let (to, from) = envelope.message.as_ref().map_or((0, 0), |m| (m.to, m.from));
         if to != self.config.id || self.removed.contains(&from) {
             discard(file);
-            return Stepped::Orphan(envelope);
+            return Stepped::Orphan(Box::new(envelope));
         }
         let Some(message) = envelope.message else { return Stepped::Done };
         let message = match convert::message_in(message, envelope.commit_term) {

@@ -74,15 +74,7 @@ mod tests {
     use super::*;
 
     fn entries(range: std::ops::Range<u64>, term: u64, bytes: usize) -> Vec<Entry> {
-        range
-            .map(|index| {
-                let mut e = Entry::default();
-                e.index = index;
-                e.term = term;
-                e.data = vec![0; bytes].into();
-                e
-            })
-            .collect()
+        range.map(|index| Entry { index, term, data: vec![0; bytes].into(), ..Entry::default() }).collect()
     }
 
     #[test]

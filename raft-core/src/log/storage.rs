@@ -180,8 +180,8 @@ impl Storage for GroupLog {
         let mut slot = self.snapshot.borrow_mut();
         match &*slot {
             SnapshotSlot::Ready(made) if serves(made, request_index, to, self.start.index) => {
-                let mut snapshot = Snapshot::default();
-                snapshot.data = made.descriptor.encode_to_vec().into();
+                let data = made.descriptor.encode_to_vec().into();
+                let mut snapshot = Snapshot { data, ..Snapshot::default() };
                 snapshot.set_metadata(made.metadata.clone());
                 return Ok(snapshot);
             }

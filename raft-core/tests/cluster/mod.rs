@@ -1,6 +1,7 @@
 //! Several real runtimes in one process, joined by a wire that can be cut: the fault under test.
 
 #![allow(dead_code, reason = "each test program uses its own part of it")]
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it set it up")]
 
 mod ledger;
 pub mod wire;

@@ -10,7 +10,7 @@ use prost_reflect::{DynamicMessage, ReflectMessage, Value};
 pub struct Raise(pub u64);
 
 /// The words in error texts after which an id stands.
-const BEFORE_AN_ID: [&str; 3] = ["store ", "store id ", "!= "];
+const BEFORE_AN_ID: [&str; 4] = ["store ", "store id ", "!= ", " id:"];
 
 impl Raise {
     /// One id.
@@ -114,6 +114,7 @@ mod tests {
             "invalid peer store id 1007 != 1001 for bootstrap 55"
         );
         assert_eq!(raise("region peer count 0, must be 1"), "region peer count 0, must be 1");
+        assert_eq!(raise("cluster_id:7 , by id:1 address"), "cluster_id:7 , by id:1001 address");
         assert_eq!(Raise(0).text("store 99 not found"), "store 99 not found");
     }
 }

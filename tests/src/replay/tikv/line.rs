@@ -1,6 +1,6 @@
 //! One line of the record: one message in one direction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context, Result};
 use base64::Engine;
@@ -47,7 +47,36 @@ pub enum Direction {
 /// # Errors
 /// When the file is missing or a line is none.
 pub fn lines() -> Result<Vec<Line>> {
-    record::lines("tikv.jsonl")
+    let mut lines = record::lines("tikv.jsonl")?;
+    join_trimmed_polls(&mut lines);
+    Ok(lines)
+}
+
+/// Repeated polls are left out of the record, in one place so that the question of one call and the answer of the next
+/// remained. They become one call: an answer without a question belongs to the last open one of its store and RPC.
+fn join_trimmed_polls(lines: &mut [Line]) {
+    let mut open: Vec<(u64, String, String)> = Vec::new();
+    let mut streams = HashSet::new();
+    for line in lines {
+        let is_same = |it: &&(u64, String, String)| it.1 == line.who && it.2 == line.rpc;
+        match line.dir {
+            Direction::Open => {
+                streams.insert(line.call);
+            }
+            Direction::ToPd if !streams.contains(&line.call) => {
+                open.push((line.call, line.who.clone(), line.rpc.clone()));
+            }
+            Direction::ToStore if !streams.contains(&line.call) => {
+                if !open.iter().any(|(call, _, _)| *call == line.call)
+                    && let Some((call, _, _)) = open.iter().rfind(is_same)
+                {
+                    line.call = *call;
+                }
+                open.retain(|(call, _, _)| *call != line.call);
+            }
+            Direction::ToPd | Direction::ToStore => {}
+        }
+    }
 }
 
 /// What a recorded split cut: by the number of the line that asked for it, the keys it was cut at, in order.
@@ -91,6 +120,18 @@ mod tests {
         assert!(lines.iter().zip(1..).all(|(line, n)| line.n == n));
         let opened = lines.iter().filter(|line| line.dir == Direction::Open).count();
         assert_eq!(opened, 21);
+    }
+
+    #[test]
+    fn every_answer_has_its_question() {
+        let mut open = std::collections::HashSet::new();
+        for line in lines().unwrap() {
+            let fits = match line.dir {
+                Direction::Open | Direction::ToPd => open.insert(line.call) || line.dir == Direction::ToPd,
+                Direction::ToStore => open.contains(&line.call),
+            };
+            assert!(fits, "n {}", line.n);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// Numbers and states that are absent from JSON while they are zero, and whose value only time decides: how soon a
 /// store is Serving, how many peers it had at its last heartbeat, where in a millisecond a timestamp fell.
-const DECIDED_BY_TIME: [&str; 4] = ["node_state", "state", "region_count", "logical"];
+const DECIDED_BY_TIME: [&str; 5] = ["node_state", "state", "region_count", "logical", "cpu_usages"];
 
 /// What our answer's shape has other than the recorded one's, one line each.
 #[must_use]

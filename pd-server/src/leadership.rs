@@ -13,7 +13,7 @@ use raft_core::{BootTime, GroupStatus, Lease, Role};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout_at};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use self::tenure::Tenure;
 use crate::PD_GROUP;
@@ -35,7 +35,10 @@ pub const NAME_LEADER_WAIT: Duration = Duration::from_millis(800);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// How long a leader that stops tries to hand its lead over: beyond it an election is the quicker way.
-const HAND_OVER_MAX: Duration = Duration::from_secs(2);
+const HAND_OVER_MAX: Duration = Duration::from_millis(600);
+
+/// How long it waits then until its heir can serve, so that clients that ask here are told of the heir.
+const HEIR_READY_MAX: Duration = Duration::from_millis(200);
 
 /// A term of the Raft group of members: fences what a leader proposes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -163,22 +166,28 @@ impl Leadership {
         if leader == 0 || !serves { None } else { self.members.get(MemberId(leader)) }
     }
 
-    /// Hands the lead to the voter that is furthest and was heard of last. Does nothing on a follower or a lone member.
+    /// Hands the lead to the voter that is furthest and was heard of last, and waits until that one can serve. Bounded;
+    /// does nothing on a follower or a lone member.
     pub async fn hand_over(&self) {
-        let deadline = Instant::now() + HAND_OVER_MAX;
-        while let Some(heir) = self.heir() {
-            match self.raft.transfer_leader(PD_GROUP, heir).await {
-                Ok(()) => {
-                    info!(to = heir, "lead handed over");
-                    return;
+        let handed = timeout_at(Instant::now() + HAND_OVER_MAX, async {
+            while let Some(heir) = self.heir() {
+                match self.raft.transfer_leader(PD_GROUP, heir).await {
+                    Ok(()) => return Some(heir),
+                    // A voter that lags by one entry has it in a moment.
+                    Err(reason) => debug!(to = heir, %reason, "lead not handed over yet"),
                 }
-                Err(reason) if Instant::now() >= deadline => {
-                    warn!(to = heir, %reason, "lead not handed over");
-                    return;
-                }
-                // A voter that lags by one entry has it in a moment.
-                Err(_) => sleep(LOOK_AGAIN).await,
+                sleep(LOOK_AGAIN).await;
             }
+            None
+        });
+        match handed.await {
+            Ok(Some(heir)) => {
+                // Without the heir's first bound clients find it a moment later by themselves.
+                let _ = timeout_at(Instant::now() + HEIR_READY_MAX, self.leader_to_name()).await;
+                info!(to = heir, "lead handed over");
+            }
+            Ok(None) => {}
+            Err(_) => warn!("lead not handed over: nobody took it in time"),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
@@ -9,11 +10,15 @@ use pd_server::config::{Config, Flags, LogConfig, LogFormat, LogLevel};
 use pd_server::pd::Pd;
 use pd_server::{COMPATIBLE_VERSION, OWN_VERSION, server};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+/// How long connections may take to end, and then the threads: who stops a group of several waits for all of them.
+const STOP_MAX: Duration = Duration::from_millis(500);
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -49,8 +54,15 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main]
-async fn run(config: Config) -> anyhow::Result<()> {
+fn run(config: Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("threads cannot be started")?;
+    let result = runtime.block_on(serve(config));
+    // Waits for nobody: what had to end in order has ended, or had its time.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
     info!(
         version = OWN_VERSION,
         speaks_as = COMPATIBLE_VERSION,
@@ -78,10 +90,19 @@ async fn run(config: Config) -> anyhow::Result<()> {
             info!(signal = signal?, "stopping");
             pd.leadership.hand_over().await;
             stop.cancel();
-            serving.await
+            match timeout(STOP_MAX, &mut serving).await {
+                Ok(served) => served,
+                Err(_) => {
+                    warn!("connections are cut off");
+                    Ok(Ok(()))
+                }
+            }
         }
     };
-    pd.stop().await;
+    if timeout(STOP_MAX, pd.stop()).await.is_err() {
+        // Nothing is lost by it: what was acknowledged is in the log.
+        warn!("not everything has stopped; the process ends nevertheless");
+    }
     served.context("the server's task failed")??;
     info!("stopped");
     Ok(())

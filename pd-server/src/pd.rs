@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::ids::Ids;
 use crate::keys::{self, Keys};
 use crate::leadership::Leadership;
-use crate::member::{self, DataFolder, FolderError, Members, PeerListeners, Roster};
+use crate::member::{self, DataFolder, FolderError, Members, PeerListeners, Refused, Roster};
 use crate::state::{Kv, Machine, View};
 use crate::tso::{self, TsoHandle, TsoThread, WallClock};
 
@@ -74,6 +74,9 @@ pub enum StartError {
     /// The Raft core does not start.
     #[error(transparent)]
     Raft(#[from] raft_core::Error),
+    /// Another member does not want this one.
+    #[error(transparent)]
+    Refused(#[from] Refused),
     /// The wall clock is not believed.
     #[error(
         "the wall clock is {ahead} ahead of the last timestamp that was given out, and there is no other member to compare \

@@ -9,11 +9,12 @@ use futures::future::join_all;
 use raft_core::BootTime;
 use raft_core::net::{GreetError, greet};
 use tokio::time::{Instant, sleep};
-use tracing::{debug, error, info};
+use tracing::{debug, info};
 
 use super::folder::AgreedMember;
 use super::identity::{Agreed, Identity};
 use super::roster::Roster;
+use crate::pd::StartError;
 use crate::tso::{Reading, WallClock};
 
 /// How long one greeting may take.
@@ -28,17 +29,45 @@ const ACQUAINTANCE_PAUSE: Duration = Duration::from_secs(10);
 /// How often the log repeats what the first start waits for.
 const REPORT_PAUSE: Duration = Duration::from_secs(10);
 
+/// Another member does not want this one in the group: waiting would not change it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("refused by member {member} at {address}: {reason}")]
+pub struct Refused {
+    /// Who refuses.
+    pub member: String,
+    /// Where it was asked.
+    pub address: String,
+    /// Its own words, which say what to do.
+    pub reason: String,
+}
+
+/// Why another member was not greeted.
+enum NotGreeted {
+    Refused(Refused),
+    /// Not there, or not yet one with which this one agrees.
+    NotYet(String),
+}
+
 /// The first start: waits until all members of `initial-cluster` have greeted each other and each has kept the same
 /// set of members, durably. Only then may the group begin: else one could begin with a member that was replaced
 /// meanwhile. Returns the set, at once if the group has begun; goes on where an interrupted start stopped.
-pub(crate) async fn agree(roster: &Roster, started: bool) -> std::io::Result<Vec<AgreedMember>> {
+///
+/// # Errors
+/// Another member refuses this one, or the agreement cannot be kept.
+pub(crate) async fn agree(roster: &Roster, started: bool) -> Result<Vec<AgreedMember>, StartError> {
     if started && let Some(agreement) = roster.agreement() {
         return Ok(agreement.members);
     }
     let mut reported: BTreeMap<String, String> = BTreeMap::new();
     let mut report_at = Instant::now();
     loop {
-        let mut missing = greet_others(roster).await;
+        let mut missing = BTreeMap::new();
+        for (member, why) in greet_others(roster).await {
+            match why {
+                NotGreeted::Refused(refused) => return Err(refused.into()),
+                NotGreeted::NotYet(reason) => missing.insert(member, reason),
+            };
+        }
         if roster.agreement().is_none()
             && let Some(members) = all_met(roster)
         {
@@ -67,7 +96,9 @@ pub(crate) async fn agree(roster: &Roster, started: bool) -> std::io::Result<Vec
 /// Greets the others for as long as the group runs.
 pub(crate) async fn keep_up(roster: Arc<Roster>, clock: Arc<WallClock>) {
     loop {
-        for (member, reason) in greet_others(&roster).await {
+        for (member, why) in greet_others(&roster).await {
+            // The Raft core's own lines to that member say it in the log.
+            let (NotGreeted::NotYet(reason) | NotGreeted::Refused(Refused { reason, .. })) = why;
             debug!(member, reason, "member not greeted");
         }
         let readings: Vec<Reading> = roster.met().values().filter_map(|met| met.reading).collect();
@@ -77,7 +108,7 @@ pub(crate) async fn keep_up(roster: Arc<Roster>, clock: Arc<WallClock>) {
 }
 
 /// One round. Returns who could not be greeted, and why.
-async fn greet_others(roster: &Roster) -> BTreeMap<String, String> {
+async fn greet_others(roster: &Roster) -> BTreeMap<String, NotGreeted> {
     let others: Vec<(String, String)> = match roster.agreement() {
         Some(agreement) => {
             let met = roster.met();
@@ -105,23 +136,22 @@ async fn greet_others(roster: &Roster) -> BTreeMap<String, String> {
     join_all(greetings).await.into_iter().flatten().collect()
 }
 
-async fn greet_one(roster: &Roster, name: &str, address: &str) -> Result<(), String> {
+async fn greet_one(roster: &Roster, name: &str, address: &str) -> Result<(), NotGreeted> {
     let sent = BootTime::now();
     let answer = match greet(address, roster.identity().to_bytes(), GREET_LIMIT).await {
         Ok(answer) => answer,
         Err(GreetError::Refused { address, reason }) => {
-            error!(member = name, address, reason, "this member is refused");
-            return Err(format!("it refuses us: {reason}"));
+            return Err(NotGreeted::Refused(Refused { member: name.to_owned(), address, reason }));
         }
-        Err(unreachable) => return Err(unreachable.to_string()),
+        Err(unreachable) => return Err(NotGreeted::NotYet(unreachable.to_string())),
     };
     let received = BootTime::now();
-    let theirs = Identity::parse(&answer).map_err(|refusal| refusal.to_string())?;
+    let theirs = Identity::parse(&answer).map_err(|refusal| NotGreeted::NotYet(refusal.to_string()))?;
     if theirs.name != name {
-        return Err(format!("{address} is {}", theirs.name));
+        return Err(NotGreeted::NotYet(format!("{address} is member {}", theirs.name)));
     }
     let at = BootTime(sent.0.midpoint(received.0));
-    roster.meet(&answer, Some(Reading { wall_ms: theirs.wall_ms, at }))
+    roster.meet(&answer, Some(Reading { wall_ms: theirs.wall_ms, at })).map_err(NotGreeted::NotYet)
 }
 
 /// The members, by name, if all of `initial-cluster` were met.

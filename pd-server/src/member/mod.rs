@@ -6,6 +6,7 @@ mod identity;
 mod listen;
 mod roster;
 
+pub use acquaintance::Refused;
 pub use folder::FolderError;
 pub use roster::Members;
 

@@ -11,7 +11,7 @@ use proto::pdpb;
 use raft_core::net::Gatekeeper;
 use raft_core::{Destination, GroupStatus, Role, Router};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::folder::{AgreedMember, Agreement, DataFolder};
 use super::identity::{Agreed, Identity, judge};
@@ -289,7 +289,7 @@ impl Gatekeeper for Roster {
     }
 
     fn admit(&self, theirs: &[u8]) -> Result<(), String> {
-        self.meet(theirs, None).inspect_err(|reason| info!(reason, "member refused"))
+        self.meet(theirs, None)
     }
 }
 

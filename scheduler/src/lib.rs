@@ -19,6 +19,7 @@ mod checker;
 mod cluster;
 mod config;
 mod effect;
+mod event;
 mod explain;
 mod index;
 pub mod model;
@@ -33,6 +34,7 @@ pub use effect::{
     Action, Command, Effect, OperatorChange, OperatorEvent, PeerChange, PeerChangeKind, SplitPolicy,
     StoreEvent,
 };
+pub use event::{BadEvent, Event, Input};
 pub use explain::{Noted, RegionExplanation, StoreExplanation, StoreSummary};
 pub use index::RegionReader;
 pub use model::{

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use scheduler::{
-    Action, Command, Config, DownPeer, Effect, IdRange, NodeState, OperatorChange, OperatorEvent, Peer,
-    PeerChange, PeerChangeKind, PeerId, PeerRole, Planner, RegionEpoch, RegionId, RegionMeta, RegionReport,
-    StoreEvent, StoreId, StoreMeta, StoreStats, Time,
+    Action, Command, Config, DownPeer, Effect, Event, IdRange, Input, NodeState, OperatorChange,
+    OperatorEvent, Peer, PeerChange, PeerChangeKind, PeerId, PeerRole, Planner, RegionEpoch, RegionId,
+    RegionMeta, RegionReport, StoreEvent, StoreId, StoreMeta, StoreStats, Time,
 };
 
 /// How long an election takes after a leader's store died.
@@ -46,6 +46,8 @@ pub struct Cluster {
     pub region_interval_ms: u64,
     /// Commands are lost while true.
     pub deaf: bool,
+    /// All that the planner was told.
+    pub log: Vec<Event>,
 }
 
 impl Cluster {
@@ -62,6 +64,7 @@ impl Cluster {
             outbox: VecDeque::new(),
             region_interval_ms: 10_000,
             deaf: false,
+            log: Vec::new(),
         };
         for id in 1..=stores {
             cluster.add_store(id);
@@ -84,6 +87,7 @@ impl Cluster {
     fn tell_store(&mut self, id: u64) {
         let node_state = self.stores[&StoreId(id)].state;
         let meta = StoreMeta { id: StoreId(id), node_state, labels: Vec::new() };
+        self.note(Input::StoreMeta(meta.clone()));
         self.planner.handle_store_meta(self.now, meta).unwrap();
     }
 
@@ -91,6 +95,7 @@ impl Cluster {
         let store = self.stores.get_mut(&StoreId(id)).unwrap();
         store.alive = false;
         store.died = self.now;
+        self.note(Input::StreamClosed(StoreId(id)));
         self.planner.handle_stream_closed(self.now, StoreId(id));
     }
 
@@ -137,6 +142,35 @@ impl Cluster {
         &self.regions[&RegionId(id)].report
     }
 
+    fn note(&mut self, input: Input) {
+        self.log.push(Event { at: self.now, input });
+    }
+
+    /// Tells the planner something by hand; its effects are taken in the next step.
+    pub fn tell(&mut self, input: Input) {
+        self.note(input.clone());
+        let (_, effects) = self.planner.play(Event { at: self.now, input });
+        for effect in effects {
+            self.take_effect(effect);
+        }
+    }
+
+    /// A planner that knows nothing takes over and learns all from heartbeats.
+    pub fn new_planner(&mut self, seed: u64) {
+        self.planner = Planner::new(*self.planner.config(), seed, self.now);
+        self.log.clear();
+        let ids: Vec<u64> = self.stores.keys().map(|s| s.0).collect();
+        for id in ids {
+            self.tell_store(id);
+        }
+        for store in self.stores.values_mut() {
+            store.heartbeat_at = self.now;
+        }
+        for region in self.regions.values_mut() {
+            region.heartbeat_at = self.now;
+        }
+    }
+
     /// Runs for so long, in steps of 100 ms.
     pub fn run(&mut self, ms: u64) {
         for _ in 0..ms / 100 {
@@ -161,6 +195,7 @@ impl Cluster {
         self.elections();
         self.region_heartbeats();
         if self.planner.next_wakeup() <= self.now {
+            self.note(Input::Tick);
             self.planner.tick(self.now);
         }
         self.drain();
@@ -189,6 +224,7 @@ impl Cluster {
                 region_count,
                 ..StoreStats::default()
             };
+            self.note(Input::StoreHeartbeat(stats));
             self.planner.handle_store_heartbeat(self.now, stats).unwrap();
             self.stores.get_mut(&id).unwrap().heartbeat_at = self.now.after_ms(5_000);
         }
@@ -244,6 +280,9 @@ impl Cluster {
                 .collect();
             reports.push(report);
         }
+        for report in &reports {
+            self.note(Input::RegionHeartbeat(report.clone()));
+        }
         let refused = self.planner.handle_region_heartbeats(now, &reports);
         assert_eq!(refused, [], "the stores only tell the truth");
     }
@@ -251,22 +290,27 @@ impl Cluster {
     /// Takes the planner's effects.
     pub fn drain(&mut self) {
         while let Some(effect) = self.planner.poll_effect() {
-            match &effect {
-                Effect::Command(command) => self.outbox.push_back(command.clone()),
-                Effect::NeedIds(count) => {
-                    let ids = IdRange { first: self.next_id + 1, count: *count };
-                    self.next_id += count;
-                    self.planner.handle_ids(self.now, ids);
-                }
-                Effect::Store(StoreEvent::Buried(store)) => {
-                    assert!(self.regions.values().all(|r| r.report.meta.peer_on(*store).is_none()));
-                    self.buried.insert(*store);
-                    self.set_state(store.0, NodeState::Removed);
-                }
-                Effect::Operator(_) => {}
-            }
-            self.effects.push(effect);
+            self.take_effect(effect);
         }
+    }
+
+    fn take_effect(&mut self, effect: Effect) {
+        match &effect {
+            Effect::Command(command) => self.outbox.push_back(command.clone()),
+            Effect::NeedIds(count) => {
+                let ids = IdRange { first: self.next_id + 1, count: *count };
+                self.next_id += count;
+                self.note(Input::Ids(ids));
+                self.planner.handle_ids(self.now, ids);
+            }
+            Effect::Store(StoreEvent::Buried(store)) => {
+                assert!(self.regions.values().all(|r| r.report.meta.peer_on(*store).is_none()));
+                self.buried.insert(*store);
+                self.set_state(store.0, NodeState::Removed);
+            }
+            Effect::Operator(_) => {}
+        }
+        self.effects.push(effect);
     }
 
     fn carry_out(&mut self, command: &Command) {
@@ -376,6 +420,29 @@ impl Cluster {
         let leaders = self.leaders();
         let counts = || leaders.iter().filter(|(s, _)| up.contains(s)).map(|(_, n)| *n);
         leaders.keys().all(|s| up.contains(s)) && counts().max() <= counts().min().map(|least| least + 1)
+    }
+
+    /// No chain of transfers leads from a store to one that leads two fewer: nothing better can be reached while the
+    /// replicas stay where they are.
+    pub fn leaders_best(&self) -> bool {
+        let leaders = self.leaders();
+        self.up_stores().all(|source| {
+            let mut reached = BTreeSet::from([source]);
+            loop {
+                let more: BTreeSet<StoreId> = self
+                    .regions
+                    .values()
+                    .filter(|r| reached.contains(&r.report.leader.store))
+                    .flat_map(|r| r.report.meta.peers.iter().map(|p| p.store))
+                    .filter(|s| !reached.contains(s))
+                    .collect();
+                if more.is_empty() {
+                    break;
+                }
+                reached.extend(more);
+            }
+            reached.iter().all(|s| leaders[s] + 1 >= leaders[&source])
+        })
     }
 
     /// Every store's size is near its even share: within 3 % or the largest region.

@@ -1,0 +1,84 @@
+//! All inputs of the planner as values, so that they can be kept, sent and played again. The same events give the same
+//! effects; `Event`'s text form is one line (see `text`).
+
+mod text;
+
+pub use text::BadEvent;
+
+use crate::config::Config;
+use crate::effect::Effect;
+use crate::model::{RegionEpoch, RegionId, RegionReport, StoreId, StoreMeta, StoreStats, Time};
+use crate::operator::OperatorRequest;
+use crate::planner::{IdRange, Planner};
+use crate::refusal::Refusal;
+
+/// One input and when it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub at: Time,
+    /// What.
+    pub input: Input,
+}
+
+/// The inputs: one for each `handle_*` of the planner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// `handle_region_heartbeat`.
+    RegionHeartbeat(RegionReport),
+    /// `handle_store_meta`.
+    StoreMeta(StoreMeta),
+    /// `handle_store_heartbeat`.
+    StoreHeartbeat(StoreStats),
+    /// `handle_stream_opened`.
+    StreamOpened(StoreId),
+    /// `handle_stream_closed`.
+    StreamClosed(StoreId),
+    /// `handle_config`.
+    Config(Config),
+    /// `handle_ids`.
+    Ids(IdRange),
+    /// `handle_split_request`.
+    SplitRequest {
+        /// Which Region.
+        region: RegionId,
+        /// Its epoch.
+        epoch: RegionEpoch,
+        /// New Regions.
+        count: u64,
+    },
+    /// `add_operator`.
+    AddOperator(OperatorRequest),
+    /// `cancel_operator`.
+    CancelOperator(RegionId),
+    /// `tick`.
+    Tick,
+}
+
+impl Planner {
+    /// Takes an event and gives what it answers and all effects, in order.
+    ///
+    /// # Errors
+    /// The refusal, if the call was refused; there are effects all the same.
+    pub fn play(&mut self, event: Event) -> (Result<String, Refusal>, Vec<Effect>) {
+        let done = |()| String::new();
+        let at = event.at;
+        let answer = match event.input {
+            Input::RegionHeartbeat(report) => self.handle_region_heartbeat(at, &report).map(done),
+            Input::StoreMeta(meta) => self.handle_store_meta(at, meta).map(done),
+            Input::StoreHeartbeat(stats) => self.handle_store_heartbeat(at, stats).map(done),
+            Input::StreamOpened(store) => Ok(done(self.handle_stream_opened(at, store))),
+            Input::StreamClosed(store) => Ok(done(self.handle_stream_closed(at, store))),
+            Input::Config(config) => Ok(done(self.handle_config(at, config))),
+            Input::Ids(ids) => Ok(done(self.handle_ids(at, ids))),
+            Input::SplitRequest { region, epoch, count } => {
+                self.handle_split_request(at, region, epoch, count).map(|grant| format!("{grant:?}"))
+            }
+            Input::AddOperator(request) => self.add_operator(at, request).map(|id| format!("operator {id}")),
+            Input::CancelOperator(region) => self.cancel_operator(at, region).map(done),
+            Input::Tick => Ok(done(self.tick(at))),
+        };
+        let effects = std::iter::from_fn(|| self.poll_effect()).collect();
+        (answer, effects)
+    }
+}

@@ -157,13 +157,16 @@ impl Client {
                 };
                 let name = &lead.leader.name;
                 let sent = send(self.discovery.stub(&lead), request.clone());
-                let outcome = match timeout(limit, sent).await {
-                    Ok(Ok(answer)) => {
-                        let answer = answer.into_inner();
-                        header::check(call, self.cluster_id(), answer.header()).map(|()| answer)
-                    }
-                    Ok(Err(status)) => Err(Failure::of_status(call, name, &status)),
-                    Err(_) => Err(Failure::NotLeader(format!("{name} did not answer for {limit:?}"))),
+                let outcome = tokio::select! {
+                    sent = timeout(limit, sent) => match sent {
+                        Ok(Ok(answer)) => {
+                            let answer = answer.into_inner();
+                            header::check(call, self.cluster_id(), answer.header()).map(|()| answer)
+                        }
+                        Ok(Err(status)) => Err(Failure::of_status(call, name, &status)),
+                        Err(_) => Err(Failure::NotLeader(format!("{name} did not answer for {limit:?}"))),
+                    },
+                    why = self.discovery.superseded(&lead, self.options.silence) => Err(Failure::NotLeader(why)),
                 };
                 let failure = match outcome {
                     Ok(answer) => return Ok(answer),

@@ -99,11 +99,6 @@ impl Discovery {
         self.leader.borrow().clone()
     }
 
-    /// Sees every change of the leader.
-    pub fn watch(&self) -> watch::Receiver<Option<Arc<Leader>>> {
-        self.leader.subscribe()
-    }
-
     /// The connection to `lead`.
     pub fn stub(&self, lead: &Lead) -> Stub {
         self.channels.stub(&lead.address)
@@ -125,11 +120,37 @@ impl Discovery {
         self.ask_all(let_down).await
     }
 
-    /// Asks again although nobody was let down: one that hangs is noticed by what the others say.
-    pub async fn refresh(&self) {
+    /// Asks again although nobody was let down. Only a leader's own word counts, of which every member has one only
+    /// while it serves: one that lags behind may name an older leader for a while, and moving there and back would
+    /// cost every stream its state.
+    async fn refresh(&self) {
         let _turn = self.asking.lock().await;
-        if let Err(Failure::NotLeader(why) | Failure::Busy(why)) = self.ask_all(None).await {
-            tracing::debug!(why, "no member names a leader");
+        let mut asked = self.ask(&self.addresses());
+        while let Some((address, answer)) = asked.next().await {
+            let Ok(answer) = self.judge(&address, answer) else { continue };
+            let own_word =
+                answer.leader.as_ref().is_some_and(|leader| addresses_of(leader).any(|at| at == address));
+            if own_word && let Some((leader, at)) = leader_of(&answer) {
+                self.remember(leader, at, &answer.members);
+                return;
+            }
+        }
+    }
+
+    /// Ends, with the reason, when the members name another leader than `lead`. They are asked every `interval`; what
+    /// others of this client learn is heard at once.
+    pub async fn superseded(&self, lead: &Lead, interval: Duration) -> String {
+        let mut leader = self.leader.subscribe();
+        loop {
+            if let Some(now) = leader.borrow_and_update().as_ref()
+                && now.member_id != lead.leader.member_id
+            {
+                return format!("{} leads instead of {}", now.name, lead.leader.name);
+            }
+            // An error of `changed` means that the sender is gone, but it lives in `self`.
+            if let Err(_) | Ok(Err(_)) = timeout(interval, leader.changed()).await {
+                self.refresh().await;
+            }
         }
     }
 

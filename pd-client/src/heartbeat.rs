@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use proto::pdpb::{RegionHeartbeatRequest, RegionHeartbeatResponse};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -137,7 +136,7 @@ impl Keeper {
         } else {
             tokio::select! {
                 end = self.read(lead, requests, answered) => end,
-                why = self.superseded(lead) => End::Lost(why),
+                why = self.discovery.superseded(lead, LEADER_CHECK) => End::Lost(why),
                 () = self.tell.closed() => End::Unwanted,
             }
         };
@@ -179,29 +178,6 @@ impl Keeper {
             *answered = true;
             if self.tell.send(HeartbeatEvent::Answer(Box::new(answer))).await.is_err() {
                 return End::Unwanted;
-            }
-        }
-    }
-
-    /// Ends when the members name another leader.
-    async fn superseded(&self, lead: &Lead) -> String {
-        let mut leader = self.discovery.watch();
-        let mut check = interval(LEADER_CHECK);
-        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            if let Some(now) = leader.borrow_and_update().as_ref()
-                && now.member_id != lead.leader.member_id
-            {
-                return format!("{} leads instead of {}", now.name, lead.leader.name);
-            }
-            tokio::select! {
-                changed = leader.changed() => {
-                    // The sender lives in the discovery that this task holds.
-                    if changed.is_err() {
-                        return "the client is closed".to_string();
-                    }
-                }
-                _ = check.tick() => self.discovery.refresh().await,
             }
         }
     }

@@ -12,10 +12,11 @@ pub struct Options {
     pub attempt_timeout: Duration,
     /// Making one connection.
     pub connect_timeout: Duration,
-    /// A timestamp stream that owes an answer for this long is dropped and reopened on the leader that the members
-    /// name then. A stopped process closes no connection: silence is all that a client notices. Each drop without an
+    /// A leader that owes an answer for this long is doubted: a stopped process closes no connection, and silence is
+    /// all that a client notices. A timestamp stream is then reopened on the leader that the members name; a unary
+    /// call goes on waiting, but moves as soon as they name another. Each timestamp stream that is dropped without an
     /// answer between doubles the patience, up to four times this, so that a slow leader is not asked in vain for ever.
-    pub tso_silence: Duration,
+    pub silence: Duration,
 }
 
 impl Default for Options {
@@ -24,7 +25,7 @@ impl Default for Options {
             call_timeout: Duration::from_secs(10),
             attempt_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(1),
-            tso_silence: Duration::from_millis(500),
+            silence: Duration::from_millis(500),
         }
     }
 }

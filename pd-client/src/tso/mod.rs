@@ -38,7 +38,7 @@ impl Tso {
     pub fn start(discovery: Arc<Discovery>, options: &Options) -> Tso {
         let (asks, waiting) = mpsc::channel(WAITING_MAX);
         let (report, trouble) = watch::channel("the stream had no answer yet".to_string());
-        tokio::spawn(stream::serve(discovery, waiting, report, options.tso_silence));
+        tokio::spawn(stream::serve(discovery, waiting, report, options.silence));
         Tso { asks, trouble }
     }
 

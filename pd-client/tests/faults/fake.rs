@@ -40,6 +40,13 @@ struct World {
     tso_fault: Mutex<Option<TsoFault>>,
     /// Timestamp streams that the client has closed.
     tso_closed: watch::Sender<u32>,
+    /// Members that name this one as leader, whoever leads.
+    misinformed: Mutex<BTreeMap<usize, usize>>,
+    /// Answers to GetMembers of the misinformed.
+    misinformed_answers: watch::Sender<u32>,
+    /// Whether AllocID is held back, and how often it was called.
+    alloc_held: watch::Sender<bool>,
+    alloc_calls: Mutex<u32>,
     heartbeats: watch::Sender<Vec<(usize, pdpb::RegionHeartbeatRequest)>>,
     members: Mutex<Vec<Member>>,
     commands: Mutex<BTreeMap<usize, mpsc::Sender<Result<pdpb::RegionHeartbeatResponse, Status>>>>,
@@ -66,6 +73,10 @@ impl Fake {
             tso_requests: Mutex::default(),
             tso_fault: Mutex::default(),
             tso_closed: watch::Sender::default(),
+            misinformed: Mutex::default(),
+            misinformed_answers: watch::Sender::default(),
+            alloc_held: watch::Sender::default(),
+            alloc_calls: Mutex::default(),
             heartbeats: watch::Sender::default(),
             members: Mutex::default(),
             commands: Mutex::default(),
@@ -101,6 +112,27 @@ impl Fake {
     /// From now on this member leads; the old one says "not leader" and ends its streams.
     pub fn lead(&self, index: usize) {
         self.world.leader.send_replace(index);
+    }
+
+    /// From now on `member` takes `leader` for the leader, whoever that is.
+    pub fn misinform(&self, member: usize, leader: usize) {
+        self.world.misinformed.lock().unwrap().insert(member, leader);
+    }
+
+    /// Waits until misinformed members have answered `count` times.
+    pub async fn misinformed_answers(&self, count: u32) {
+        let mut answers = self.world.misinformed_answers.subscribe();
+        answers.wait_for(|answers| *answers >= count).await.unwrap();
+    }
+
+    /// Holds answers to AllocID back, or lets them go.
+    pub fn hold_alloc(&self, held: bool) {
+        self.world.alloc_held.send_replace(held);
+    }
+
+    /// How often AllocID was called.
+    pub fn alloc_calls(&self) -> u32 {
+        *self.world.alloc_calls.lock().unwrap()
     }
 
     /// This member answers nothing any more, and keeps its connections, as a stopped process does.
@@ -190,7 +222,11 @@ impl Pd for Service {
     ) -> Result<Response<pdpb::GetMembersResponse>, Status> {
         self.awake().await;
         let members = self.world.members.lock().unwrap().clone();
-        let leader = members.get(*self.world.leader.borrow()).cloned();
+        let misinformed = self.world.misinformed.lock().unwrap().get(&self.index).copied();
+        if misinformed.is_some() {
+            self.world.misinformed_answers.send_modify(|answers| *answers += 1);
+        }
+        let leader = members.get(misinformed.unwrap_or(*self.world.leader.borrow())).cloned();
         Ok(Response::new(pdpb::GetMembersResponse {
             header: self.header(),
             leader,
@@ -203,7 +239,9 @@ impl Pd for Service {
         &self,
         request: Request<pdpb::AllocIdRequest>,
     ) -> Result<Response<pdpb::AllocIdResponse>, Status> {
+        *self.world.alloc_calls.lock().unwrap() += 1;
         self.leading().await?;
+        let _ = self.world.alloc_held.subscribe().wait_for(|held| !held).await;
         let count = request.into_inner().count;
         let mut ids = self.world.ids.lock().unwrap();
         *ids += u64::from(count);

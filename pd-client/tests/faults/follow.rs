@@ -71,6 +71,31 @@ async fn a_hung_leader_holds_a_call_for_one_attempt_only() {
 }
 
 #[tokio::test]
+async fn a_slow_leader_is_not_left_because_members_name_an_old_one() {
+    let fake = Fake::start(4).await;
+    // Long attempts, and doubts at once: the members are asked again and again while the leader is slow.
+    let options = Options {
+        silence: Duration::from_millis(10),
+        attempt_timeout: Duration::from_secs(30),
+        call_timeout: Duration::from_secs(30),
+        ..Options::default()
+    };
+    let client = Client::connect_with(fake.endpoints(), options).await.unwrap();
+    fake.hang(3);
+    fake.misinform(1, 3);
+    fake.misinform(2, 3);
+    fake.hold_alloc(true);
+    let slow = tokio::spawn({
+        let client = client.clone();
+        async move { client.alloc_id().await }
+    });
+    fake.misinformed_answers(20).await;
+    fake.hold_alloc(false);
+    assert_eq!(slow.await.unwrap().unwrap(), 1);
+    assert_eq!(fake.alloc_calls(), 1);
+}
+
+#[tokio::test]
 async fn refusals_keep_kind_and_text() {
     let fake = Fake::start(1).await;
     let client = Client::connect(fake.endpoints()).await.unwrap();

@@ -23,6 +23,8 @@ async fn recorded_tikvs_boot_and_live() -> Result<()> {
     ensure!(report.splits >= SPLITS_BY_SIZE, "{report:?}");
     // Two learners and their promotion for each Region that was there when the stores joined.
     ensure!(report.commands.get("change_peer_v2").is_some_and(|count| *count >= 4), "{report:?}");
+    // All first leaders were on one store.
+    ensure!(report.commands.get("transfer_leader").is_some_and(|count| *count >= 6), "{report:?}");
 
     // What the server shows is what the stores have.
     let connection = server.connect(&Wire::compiled()?).await?;

@@ -19,8 +19,8 @@ use super::translation::Translation;
 use super::voices::Voices;
 use crate::replay::dynamic::{from_json, to_json};
 
-/// How long PD may take to bring every Region to three voters.
-const THREE_VOTERS_WITHIN: Duration = Duration::from_secs(60);
+/// How long PD may take to bring every Region to three voters, or its leaders to an even spread.
+const SETTLED_WITHIN: Duration = Duration::from_secs(90);
 /// While waiting, stores heartbeat like live ones: the recorded ones did so every 2 s, their Regions every 5 s.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 /// How often commands are looked for while waiting.
@@ -103,7 +103,8 @@ impl Player {
         })
     }
 
-    /// Plays all lines, then waits until every Region has three voters.
+    /// Plays all lines, then lives on until every Region has three voters and leaders are spread evenly: in the record
+    /// that takes minutes, between the lines.
     ///
     /// # Errors
     /// When the server refuses, ends a stream, commands what a store must refuse, or does not bring the replicas. What
@@ -114,7 +115,7 @@ impl Player {
         for line in &lines {
             // The load of the record begins when its Regions have their replicas; so does ours.
             if !replicated && is_split_by_size(line) {
-                self.until_three_voters().await?;
+                self.until_nothing(Regions::lacking_three_voters).await?;
                 replicated = true;
             }
             self.line(line).await.with_context(|| format!("n {} {} {:?}", line.n, line.rpc, line.dir))?;
@@ -123,7 +124,8 @@ impl Player {
                 self.obey().await.with_context(|| format!("after n {}", line.n))?;
             }
         }
-        self.until_three_voters().await?;
+        self.until_nothing(Regions::lacking_three_voters).await?;
+        self.until_nothing(Regions::lacking_even_leaders).await?;
         self.voices.all_streams_live()?;
         Ok((self.report, self.regions))
     }
@@ -312,12 +314,12 @@ impl Player {
         Ok(())
     }
 
-    /// Lives on like the recorded stores until every Region has three voters.
-    async fn until_three_voters(&mut self) -> Result<()> {
-        let deadline = Instant::now() + THREE_VOTERS_WITHIN;
+    /// Lives on like the recorded stores until the Regions lack nothing of what `lacking` looks for.
+    async fn until_nothing(&mut self, lacking: fn(&Regions) -> Option<String>) -> Result<()> {
+        let deadline = Instant::now() + SETTLED_WITHIN;
         let mut next_heartbeats = Instant::now();
-        while let Some(lacking) = self.regions.lacking_three_voters() {
-            ensure!(Instant::now() < deadline, "after {THREE_VOTERS_WITHIN:?}: {lacking}; {:?}", self.report);
+        while let Some(lacking) = lacking(&self.regions) {
+            ensure!(Instant::now() < deadline, "after {SETTLED_WITHIN:?}: {lacking}; {:?}", self.report);
             if Instant::now() >= next_heartbeats {
                 next_heartbeats += HEARTBEAT_EVERY;
                 self.heartbeats_of_all().await?;

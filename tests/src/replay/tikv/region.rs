@@ -124,6 +124,18 @@ impl Regions {
         lacking.map(|region| format!("{region:?}"))
     }
 
+    /// Which stores lead so unevenly that moving one leader would help; `None` when none do.
+    #[must_use]
+    pub fn lacking_even_leaders(&self) -> Option<String> {
+        let mut led: BTreeMap<u64, usize> =
+            self.iter().flat_map(|r| &r.peers).map(|peer| (peer.store_id, 0)).collect();
+        for region in self.iter() {
+            *led.entry(region.leader_store().unwrap_or_default()).or_default() += 1;
+        }
+        let (least, most) = (led.values().min()?, led.values().max()?);
+        (most - least >= 2).then(|| format!("leaders by store: {led:?}"))
+    }
+
     /// Cuts a Region at `keys`: the new Regions take the left pieces, the old id keeps the rightmost. Returns the ids
     /// from left to right.
     ///
@@ -369,6 +381,25 @@ mod tests {
         let region = regions.get(2).unwrap();
         assert_eq!(region.peers, vec![peer(10, 8, Role::Voter), peer(11, 9, Role::Voter)]);
         assert_eq!((region.epoch, region.leader, region.term), (Epoch { conf_ver: 9, version: 1 }, 10, 7));
+    }
+
+    #[test]
+    fn what_lacks_is_told() {
+        let mut regions = one();
+        assert!(regions.lacking_three_voters().is_some());
+        assert!(regions.lacking_even_leaders().is_none(), "one store, one leader");
+        for (id, store) in [(10, 8), (11, 9)] {
+            command(&mut regions, Action::ChangePeers(vec![change(ChangeKind::AddLearnerNode, id, store)]))
+                .unwrap();
+            assert!(regions.lacking_three_voters().is_some(), "a learner is no voter");
+            command(&mut regions, Action::ChangePeers(vec![change(ChangeKind::AddNode, id, store)])).unwrap();
+        }
+        assert!(regions.lacking_three_voters().is_none() && regions.lacking_even_leaders().is_none());
+        let grant = Grant { region_id: 20, peer_ids: vec![21, 22, 23] };
+        regions.split(2, &[b"m".to_vec()], &[grant]).unwrap();
+        assert!(regions.lacking_even_leaders().is_some(), "one store leads both");
+        command(&mut regions, Action::TransferLeader(vec![10])).unwrap();
+        assert!(regions.lacking_even_leaders().is_none());
     }
 
     #[test]

@@ -36,8 +36,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// A client of HTTP/1 has that long to send its header.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long connections get to finish what they are at when the server stops.
-const DRAIN_LIMIT: Duration = Duration::from_secs(3);
+/// How long connections get to finish what they are at when the server stops: streams end at once and calls are short.
+const DRAIN_LIMIT: Duration = Duration::from_millis(400);
 /// Pause after a failed accept (out of descriptors), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

@@ -79,7 +79,9 @@ impl From<IdError> for Refusal {
     fn from(error: IdError) -> Self {
         match error {
             IdError::Reserve(error) => error.into(),
-            IdError::Exhausted(_) | IdError::Broken(_) | IdError::Contended => Self::unknown(error.to_string()),
+            IdError::Exhausted(_) | IdError::Broken(_) | IdError::Contended => {
+                Self::unknown(error.to_string())
+            }
         }
     }
 }

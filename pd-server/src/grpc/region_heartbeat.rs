@@ -338,17 +338,14 @@ impl Answers {
                     self.over = true;
                     return Some((Err(Status::unavailable("the stream takes nothing: open a new one")), self));
                 }
-                message = self.messages.recv() => {
-                    // The owner and the reader hold senders; without any the verdict is due.
-                    if let Some(message) = message {
-                        self.keepalive = Instant::now() + KEEPALIVE;
-                        return Some((Ok(message), self));
-                    }
-                    self.verdict.get_or_insert(Ok(()));
-                }
                 verdict = ended => {
                     self.ended = None;
                     self.verdict = Some(verdict.unwrap_or(Ok(())));
+                }
+                // Without any sender left the verdict is on its way.
+                Some(message) = self.messages.recv() => {
+                    self.keepalive = Instant::now() + KEEPALIVE;
+                    return Some((Ok(message), self));
                 }
                 () = tokio::time::sleep_until(self.keepalive) => {
                     self.keepalive = Instant::now() + KEEPALIVE;

@@ -99,6 +99,10 @@ async fn read(
     tokio::select! {
         () = work => {}
         () = gone.cancelled() => {}
+        // The reply side notices a lost lead by itself; here the whole member stops.
+        () = tenure.ended() => {
+            let _ = refusal.set(header::not_leader());
+        }
     }
 }
 

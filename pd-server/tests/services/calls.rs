@@ -162,10 +162,9 @@ async fn http_and_grpc_share_a_port() {
     assert!(body.contains("\netcd_server_is_leader 1\n"), "{body}");
     assert!(body.contains("\npd_cluster_status{type=\"store_down_count\"} 1\n"), "{body}");
 
-    let mut health =
-        tonic_health::pb::health_client::HealthClient::connect(format!("http://{}", server.client))
-            .await
-            .unwrap();
+    let channel =
+        tonic::transport::Endpoint::from_shared(format!("http://{}", server.client)).unwrap().connect().await;
+    let mut health = tonic_health::pb::health_client::HealthClient::new(channel.unwrap());
     let answer = health.check(tonic_health::pb::HealthCheckRequest::default()).await.unwrap().into_inner();
     assert_eq!(answer.status(), tonic_health::pb::health_check_response::ServingStatus::Serving);
 }

@@ -207,6 +207,20 @@ async fn a_taken_address_is_free_after_the_store_is_buried() {
     let mut pd = server.connect().await;
     bootstrap(&mut pd).await;
     let (store, _) = first_store();
+    // All data lies on another store.
+    let second = metapb::Store {
+        id: 2,
+        address: "127.0.0.1:20162".to_owned(),
+        peer_address: String::new(),
+        ..store.clone()
+    };
+    let second = pdpb::PutStoreRequest { header: pd.header(), store: Some(second) };
+    assert_eq!(pd.client.put_store(second).await.unwrap().into_inner().header.unwrap().error, None);
+    let heartbeats = Heartbeats::open(&mut pd).await;
+    let mut elsewhere = region(2, "", "", 1);
+    elsewhere.peers[0].store_id = 2;
+    heartbeats.send(&elsewhere).await;
+    wait_for_region(&mut pd, 2, 1).await;
     let put = |store| pdpb::PutStoreRequest { header: pd.header(), store: Some(store) };
     let twin = put(metapb::Store { id: 50, ..store.clone() });
     let error = pd.client.put_store(twin.clone()).await.unwrap().into_inner().header.unwrap().error.unwrap();

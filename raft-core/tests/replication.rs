@@ -217,3 +217,33 @@ async fn what_a_slow_machine_has_not_applied_waits_in_the_log() {
         .await;
     assert!(!cluster.member(slow).book.applied_twice());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_idle_groups_leave_the_thread_to_the_one_that_works() {
+    let mut cluster =
+        Cluster { wire: cluster::Wire::new(), members: Vec::new(), config: raft_core::GroupConfig::region };
+    cluster.add(1);
+    let handle = cluster.handle(1);
+    let dir = tempfile::tempdir().unwrap();
+    let begun = (1_000..11_000).map(|group| {
+        let handle = handle.clone();
+        let ledger = Box::new(Ledger::new(cluster::Book::open(dir.path().join(group.to_string()))));
+        let config = raft_core::GroupConfig::region(1);
+        async move { handle.create(group, config, Start::Bootstrap(voters(&[1])), ledger).await }
+    });
+    for result in futures::future::join_all(begun).await {
+        result.unwrap();
+    }
+    eventually("all lead", || {
+        let leads = |group| handle.status(group).is_some_and(|s| s.borrow().role == Role::Leader);
+        (1_000..11_000).all(leads).then_some(())
+    })
+    .await;
+    // An idle group writes nothing: what is appended now belongs to the one that works.
+    let entries = || handle.counters().entries_appended.load(Relaxed);
+    let before = entries();
+    for n in 0..50_u64 {
+        handle.propose(1_000 + n, None, "x".into()).await.unwrap();
+    }
+    assert_eq!(entries(), before + 50);
+}

@@ -201,3 +201,6 @@ impl Batch {
 fn broken(group: u64, what: &str, error: &dyn std::error::Error) -> Error {
     Error::Inconsistent { group, reason: format!("{what} in the log cannot be read: {error}") }
 }
+
+#[cfg(test)]
+mod tests;

@@ -170,6 +170,15 @@ impl Cluster {
     }
 }
 
+impl Drop for Cluster {
+    /// A test that failed while a book was held must not wait for ever for its runtime to end.
+    fn drop(&mut self) {
+        for member in &self.members {
+            member.book.release();
+        }
+    }
+}
+
 impl Member {
     pub fn handle(&self) -> &Handle {
         self.runtime.as_ref().unwrap().handle()

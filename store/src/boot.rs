@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::engine::{Batch, Engine};
 use crate::ident::{DataDir, FolderError};
-use crate::region::{RegionState, RegionStates, birth};
+use crate::region::{RegionState, RegionStates, birth, region_id};
 use crate::{Ident, PeerId, StoreId};
 
 /// Where the first Region waits until PD has agreed to it.
@@ -75,7 +75,7 @@ pub async fn bootstrap(
     match pd.bootstrap(store.clone(), state.region.clone().unwrap_or_default()).await {
         Ok(()) => {
             keep(engine, &state)?;
-            info!(store = store.id, region = state.peer_id, "cluster bootstrapped");
+            info!(store = store.id, region = region_id(&state).0, "cluster bootstrapped");
             Ok(())
         }
         Err(error) if error.header_kind() == Some(ErrorType::AlreadyBootstrapped) => {

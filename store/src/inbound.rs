@@ -102,9 +102,17 @@ impl Inbound for Door {
             }
             Verdict::Replaced => self.core.signals.doomed.add(region),
             Verdict::Create => {
-                let Some(region) = context.region else { return };
+                let Some(declared) = context.region else { return };
+                if asks_vote(message.msg_type()) {
+                    self.core.early_votes.keep(region, to, envelope.clone());
+                    if self.core.regions.get(region).is_some() {
+                        // The split came in between; a vote asked twice is given once.
+                        self.handle.step(envelope);
+                        return;
+                    }
+                }
                 // When full, the message is dropped: leaders repeat themselves.
-                let _ = self.creations.try_send(Creation { region, peer: to });
+                let _ = self.creations.try_send(Creation { region: declared, peer: to });
             }
         }
     }
@@ -188,8 +196,7 @@ fn judge(
             .region
             .as_ref()
             .is_some_and(|theirs| epoch_of(theirs).conf_ver < epoch_of(&ours).conf_ver);
-        let asks_votes = matches!(kind, MessageType::MsgRequestVote | MessageType::MsgRequestPreVote);
-        return if asks_votes && older && peer.generation().is_some() && peer_of(&ours, from).is_none() {
+        return if asks_vote(kind) && older && peer.generation().is_some() && peer_of(&ours, from).is_none() {
             Verdict::TellRemoved
         } else {
             Verdict::Step
@@ -208,6 +215,10 @@ fn judge(
     } else {
         Verdict::Drop("it is for a later peer that its sender cannot prove")
     }
+}
+
+fn asks_vote(kind: MessageType) -> bool {
+    matches!(kind, MessageType::MsgRequestVote | MessageType::MsgRequestPreVote)
 }
 
 /// Whether a message may create the peer that it is for: those with which a leader or a candidate begins.

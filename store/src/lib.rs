@@ -9,6 +9,7 @@
 mod address;
 mod boot;
 mod config;
+mod early_votes;
 mod engine;
 mod heartbeat;
 mod ident;

@@ -22,6 +22,12 @@ impl Marked {
         self.bell.notify_one();
     }
 
+    /// Adds several, and rings once.
+    pub fn add_all(&self, regions: impl IntoIterator<Item = RegionId>) {
+        self.regions.lock().extend(regions);
+        self.bell.notify_one();
+    }
+
     /// Takes all out.
     pub fn take(&self) -> Vec<RegionId> {
         self.regions.lock().drain().collect()

@@ -4,12 +4,14 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use proto::metapb::Region;
 use raft_core::{GroupConfig, Handle, Start};
 use tracing::error;
 
+use crate::early_votes::EarlyVotes;
 use crate::engine::Engine;
 use crate::region::{
     Flow, Peer, RegionMachine, RegionState, RegionStates, Stage, StateStage, birth, peer_on, region_id,
@@ -34,6 +36,8 @@ pub struct StoreCore {
     pub tuning: Tuning,
     /// What was read and written since the last heartbeat.
     pub flow: Flow,
+    /// Votes asked of peers that a split is about to make here.
+    pub early_votes: EarlyVotes,
     handle: OnceLock<Handle>,
     // Groups that the Raft log holds something of: one that is made again goes on from there.
     logged: Mutex<HashSet<RegionId>>,
@@ -51,6 +55,7 @@ impl StoreCore {
             signals: Signals::default(),
             tuning,
             flow: Flow::default(),
+            early_votes: EarlyVotes::default(),
             handle: OnceLock::new(),
             logged: Mutex::new(HashSet::new()),
         })
@@ -76,6 +81,11 @@ impl StoreCore {
             log_keep: self.tuning.log_keep,
             ..GroupConfig::region(peer.0)
         }
+    }
+
+    /// The shortest time without a leader after which a peer campaigns.
+    pub fn election_timeout(&self) -> Duration {
+        self.tuning.tick * u32::try_from(self.tuning.election_ticks).unwrap_or(u32::MAX)
     }
 
     /// How the group of a peer with this record begins.
@@ -143,19 +153,23 @@ impl StoreCore {
             error!(store = %self.id, region = %parent.region_id(), %held, "a split meets a region it should not");
         }
         parent.set_region(Arc::new(rest));
-        self.signals.changed.add(parent.region_id());
-        let Some(handle) = self.handle() else { return };
-        let led = parent.leads(handle);
-        for (peer, state) in made.into_iter().zip(states) {
-            let (region, config, start) =
-                (peer.region_id(), self.group_config(peer.id()), self.start_of(&state));
-            let machine = Box::new(RegionMachine::new(self.clone(), peer, state));
-            handle.create_soon(region.0, config, start, machine);
-            if led {
-                handle.campaign(region.0);
+        if let Some(handle) = self.handle() {
+            let led = parent.leads(handle);
+            for (peer, state) in made.iter().zip(states) {
+                let (config, start) = (self.group_config(peer.id()), self.start_of(&state));
+                let machine = Box::new(RegionMachine::new(self.clone(), peer.clone(), state));
+                handle.create_soon(peer.region_id().0, config, start, machine);
+                if led {
+                    peer.inherit_lead(Instant::now() + self.election_timeout());
+                    handle.campaign(peer.region_id().0);
+                }
+                for vote in self.early_votes.take(peer.region_id(), peer.id()) {
+                    handle.step(vote);
+                }
             }
-            self.signals.changed.add(region);
         }
+        // Together: PD should not know of the smaller parent before it knows of the new Regions.
+        self.signals.changed.add_all(made.iter().map(|peer| peer.region_id()).chain([parent.region_id()]));
     }
 
     /// A snapshot was installed: the peer has this Region's range now.

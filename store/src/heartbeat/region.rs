@@ -39,6 +39,8 @@ struct Seen {
     term: u64,
     down: Vec<PeerStats>,
     pending: Vec<metapb::Peer>,
+    // Does not lead yet.
+    heir: bool,
 }
 
 /// Sends heartbeats and carries out their answers until dropped.
@@ -68,6 +70,14 @@ pub async fn run(core: Arc<StoreCore>, pd: pd_client::Client) {
     }
 }
 
+impl Seen {
+    /// Of a Region just split off here, which will lead in a moment: told at once, so that clients that ask PD in
+    /// that moment find it.
+    fn heir() -> Self {
+        Self { term: raft_core::BOOTSTRAP_INDEX, down: Vec::new(), pending: Vec::new(), heir: true }
+    }
+}
+
 async fn next(events: &mut HeartbeatEvents) -> Option<HeartbeatEvent> {
     events.next().await
 }
@@ -79,7 +89,18 @@ async fn tell(core: &StoreCore, sender: &HeartbeatSender, told: &mut HashMap<Reg
     told.retain(|region, _| core.regions.get(*region).is_some());
     for peer in peers {
         let max_down = core.tuning.max_peer_down;
-        let seen = peer.with_status(handle, |status| seen(&peer.region(), status, max_down)).flatten();
+        let look = |status: &GroupStatus| {
+            let heir = peer.is_heir(Some(status)).then(Seen::heir);
+            seen(&peer.region(), status, max_down).or(heir)
+        };
+        let seen = match peer.with_status(handle, look) {
+            Some(seen) => seen,
+            None => peer.is_heir(None).then(Seen::heir),
+        };
+        if seen.as_ref().is_some_and(|seen| seen.heir) {
+            // Its fellows may have been made after it asked them.
+            handle.campaign(peer.region_id().0);
+        }
         let Some(seen) = seen else {
             // What is written while another leads is the other's to tell.
             told.remove(&peer.region_id());
@@ -106,7 +127,7 @@ fn seen(region: &metapb::Region, status: &GroupStatus, max_down: Duration) -> Op
     if status.role != Role::Leader {
         return None;
     }
-    let mut seen = Seen { term: status.term, down: Vec::new(), pending: Vec::new() };
+    let mut seen = Seen { term: status.term, down: Vec::new(), pending: Vec::new(), heir: false };
     for progress in &status.progress {
         let Some(peer) = region.peers.iter().find(|peer| peer.id == progress.id).copied() else { continue };
         if progress.heard_ms >= u64::try_from(max_down.as_millis()).unwrap_or(u64::MAX) {

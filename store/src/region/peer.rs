@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
@@ -39,6 +40,7 @@ pub struct Peer {
     generation: AtomicU64,
     readable: AtomicBool,
     admin: AtomicBool,
+    heir_until: Mutex<Option<Instant>>,
     senders: Mutex<HashMap<PeerId, StoreId>>,
     status: OnceLock<watch::Receiver<GroupStatus>>,
     /// What was read and written since the last heartbeat.
@@ -63,6 +65,7 @@ impl Peer {
             generation: AtomicU64::new(0),
             readable: AtomicBool::new(stage == Stage::Normal),
             admin: AtomicBool::new(false),
+            heir_until: Mutex::new(None),
             senders: Mutex::new(HashMap::new()),
             status: OnceLock::new(),
             flow: Flow::default(),
@@ -147,6 +150,23 @@ impl Peer {
             let _ = self.status.set(status);
         }
         self.status.get().map(|status| look(&status.borrow()))
+    }
+
+    /// Marks a peer that a split made on the Store that leads: it campaigns at once and should lead in a moment,
+    /// at the latest at `until`.
+    pub fn inherit_lead(&self, until: Instant) {
+        *self.heir_until.lock() = Some(until);
+    }
+
+    /// Whether it is such a peer, and no leader has been seen since.
+    pub fn is_heir(&self, status: Option<&GroupStatus>) -> bool {
+        let mut until = self.heir_until.lock();
+        if status.is_some_and(|status| status.leader != 0)
+            || until.is_some_and(|until| until <= Instant::now())
+        {
+            *until = None;
+        }
+        until.is_some()
     }
 
     /// Whether this peer leads.

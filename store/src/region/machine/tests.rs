@@ -172,7 +172,7 @@ fn a_split_moves_no_data_and_leaves_records_of_all_parts() {
     assert!(f.split(&[("f", 30)]).is_some(), "outside by now");
     let mut told = f.core.signals.changed.take();
     told.sort();
-    assert_eq!(told, [RegionId(2)], "children are told once their groups run");
+    assert_eq!(told, [RegionId(2), RegionId(10), RegionId(20)], "PD is to hear of all");
 }
 
 #[test]

@@ -25,9 +25,9 @@ use crate::cluster::{
 const KEEPALIVE: Duration = Duration::from_secs(60);
 /// A stream claims its store again that often: of two streams of one store the living one wins.
 const REBIND: Duration = Duration::from_secs(60);
-/// Regions whose newest heartbeat a stream keeps while the owner is busy. A store that leads more waits: the bytes stay
-/// in its own queue.
-const BACKLOG_MAX: usize = 65_536;
+/// Regions whose newest heartbeat a stream keeps while the owner is busy: about 1 MiB a stream. Beyond it the stream is
+/// not read, and the rest stays in the store's own queue.
+const BACKLOG_MAX: usize = 4_096;
 /// How long a stream that ends waits for its last heartbeats to be handled.
 const FINISH_LIMIT: Duration = Duration::from_secs(1);
 

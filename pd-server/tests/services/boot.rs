@@ -1,10 +1,12 @@
 //! What a store does when it boots, step by step, and what it finds after a restart of the server.
 
+use std::time::{Duration, Instant};
+
 use proto::meta_storagepb::{self, meta_storage_client::MetaStorageClient};
 use proto::{metapb, pdpb};
 use tonic::Code;
 
-use crate::server::{Pd, Server};
+use crate::server::{PATIENCE, Pd, Server};
 
 /// The first store with its first Region.
 pub fn first_store() -> (metapb::Store, metapb::Region) {
@@ -38,7 +40,7 @@ pub async fn bootstrap(pd: &mut Pd) {
 
 #[tokio::test]
 async fn a_store_boots_step_by_step() {
-    let mut server = Server::start(&[]);
+    let mut server = Server::start();
     let mut pd = server.connect().await;
 
     // The members, with an empty header, byte-stable, and any id in the header will do.
@@ -62,10 +64,10 @@ async fn a_store_boots_step_by_step() {
 
     // Resource control: the settings and the controller are there, and a watch from the header's revision repeats.
     let mut meta = MetaStorageClient::connect(format!("http://{}", server.client)).await.unwrap();
-    let get = |key: &'static str, end: &'static str| meta_storagepb::GetRequest {
+    let get = |key: &str, end: &str| meta_storagepb::GetRequest {
         header: None,
-        key: key.into(),
-        range_end: end.into(),
+        key: key.to_owned().into(),
+        range_end: end.to_owned().into(),
         ..Default::default()
     };
     let settings =
@@ -131,6 +133,12 @@ async fn a_store_boots_step_by_step() {
         |store_id| pdpb::ReportMinResolvedTsRequest { header: pd.header(), store_id, min_resolved_ts: 77 };
     let (known, unknown) = (resolved(1), resolved(99));
     pd.client.report_min_resolved_ts(known).await.unwrap();
+    let kept = format!("/pd/{}/raft/min_resolved_ts", pd.cluster_id);
+    let until = Instant::now() + PATIENCE;
+    while meta.get(get(&kept, "")).await.unwrap().into_inner().kvs.first().is_none_or(|kv| kv.value != "4d") {
+        assert!(Instant::now() < until, "the minimum of resolved timestamps is not kept");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let status = pd.client.report_min_resolved_ts(unknown).await.unwrap_err();
     assert_eq!(
         (status.code(), status.message()),

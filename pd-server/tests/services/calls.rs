@@ -9,7 +9,7 @@ use crate::server::Server;
 
 #[tokio::test]
 async fn a_wrong_cluster_is_named_with_both_ids() {
-    let server = Server::start(&[]);
+    let server = Server::start();
     let mut pd = server.connect().await;
     let other = pd.cluster_id + 1;
     let header = Some(pdpb::RequestHeader { cluster_id: other, ..Default::default() });
@@ -27,7 +27,7 @@ async fn a_wrong_cluster_is_named_with_both_ids() {
 
 #[tokio::test]
 async fn a_forwarded_host_that_does_not_lead_is_refused() {
-    let server = Server::start(&[]);
+    let server = Server::start();
     let mut pd = server.connect().await;
     let ask = |host: &str| {
         let mut request = Request::new(pdpb::IsBootstrappedRequest { header: pd.header() });
@@ -43,7 +43,7 @@ async fn a_forwarded_host_that_does_not_lead_is_refused() {
 
 #[tokio::test]
 async fn nothing_is_there_before_the_bootstrap() {
-    let server = Server::start(&[]);
+    let server = Server::start();
     let mut pd = server.connect().await;
     let header = pd.header();
     let mut errors = Vec::new();
@@ -71,7 +71,7 @@ async fn nothing_is_there_before_the_bootstrap() {
 
 #[tokio::test]
 async fn timestamps_answer_each_request_in_order_and_rise() {
-    let server = Server::start(&[]);
+    let server = Server::start();
     let mut pd = server.connect().await;
     let header = pd.header();
     let counts: Vec<u32> = (0..2_000).map(|n| 1 + n % 7).collect();
@@ -109,7 +109,7 @@ async fn timestamps_answer_each_request_in_order_and_rise() {
 
 #[tokio::test]
 async fn what_is_not_served_is_refused_by_name() {
-    let server = Server::start(&[]);
+    let server = Server::start();
     let mut pd = server.connect().await;
     let status = pd.client.get_operator(pdpb::GetOperatorRequest::default()).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented);
@@ -125,7 +125,7 @@ async fn what_is_not_served_is_refused_by_name() {
 
 #[tokio::test]
 async fn http_and_grpc_share_a_port() {
-    let server = Server::start(&[]);
+    let server = Server::start();
     let mut pd = server.connect().await;
     let (status, body) = server.http("GET", "/pd/api/v1/version").await;
     assert_eq!(status, 200);

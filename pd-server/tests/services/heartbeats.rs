@@ -11,20 +11,20 @@ use crate::boot::{bootstrap, first_store};
 use crate::server::{PATIENCE, Pd, Server};
 
 /// An open heartbeat stream.
-struct Heartbeats {
+pub struct Heartbeats {
     sender: mpsc::Sender<pdpb::RegionHeartbeatRequest>,
-    answers: Streaming<pdpb::RegionHeartbeatResponse>,
+    pub answers: Streaming<pdpb::RegionHeartbeatResponse>,
     header: Option<pdpb::RequestHeader>,
 }
 
 impl Heartbeats {
-    async fn open(pd: &mut Pd) -> Self {
+    pub async fn open(pd: &mut Pd) -> Self {
         let (sender, requests) = mpsc::channel(1_024);
         let answers = pd.client.region_heartbeat(ReceiverStream::new(requests)).await.unwrap().into_inner();
         Self { sender, answers, header: pd.header() }
     }
 
-    async fn send(&self, region: &metapb::Region) {
+    pub async fn send(&self, region: &metapb::Region) {
         let message = pdpb::RegionHeartbeatRequest {
             header: self.header.clone(),
             region: Some(region.clone()),
@@ -47,7 +47,7 @@ impl Heartbeats {
     }
 }
 
-fn region(id: u64, start: &'static str, end: &'static str, version: u64) -> metapb::Region {
+pub fn region(id: u64, start: &'static str, end: &'static str, version: u64) -> metapb::Region {
     metapb::Region {
         id,
         start_key: start.into(),
@@ -63,7 +63,7 @@ async fn region_by_id(pd: &mut Pd, region_id: u64) -> Option<metapb::Region> {
     pd.client.get_region_by_id(request).await.unwrap().into_inner().region
 }
 
-async fn wait_for_region(pd: &mut Pd, id: u64, version: u64) -> metapb::Region {
+pub async fn wait_for_region(pd: &mut Pd, id: u64, version: u64) -> metapb::Region {
     let until = Instant::now() + PATIENCE;
     loop {
         if let Some(region) = region_by_id(pd, id).await
@@ -78,7 +78,7 @@ async fn wait_for_region(pd: &mut Pd, id: u64, version: u64) -> metapb::Region {
 
 #[tokio::test]
 async fn heartbeats_feed_the_look_ups() {
-    let server = Server::start(&[]);
+    let server = Server::start();
     let mut pd = server.connect().await;
     bootstrap(&mut pd).await;
     let mut heartbeats = Heartbeats::open(&mut pd).await;
@@ -148,7 +148,7 @@ async fn heartbeats_feed_the_look_ups() {
 
 #[tokio::test]
 async fn an_unknown_store_ends_its_stream() {
-    let server = Server::start(&[]);
+    let server = Server::start();
     let mut pd = server.connect().await;
     bootstrap(&mut pd).await;
     let mut heartbeats = Heartbeats::open(&mut pd).await;
@@ -162,7 +162,7 @@ async fn an_unknown_store_ends_its_stream() {
 
 #[tokio::test]
 async fn splits_get_fresh_ids_unless_the_picture_is_old() {
-    let server = Server::start(&[]);
+    let server = Server::start();
     let mut pd = server.connect().await;
     bootstrap(&mut pd).await;
     let heartbeats = Heartbeats::open(&mut pd).await;
@@ -203,7 +203,7 @@ async fn splits_get_fresh_ids_unless_the_picture_is_old() {
 
 #[tokio::test]
 async fn a_taken_address_is_free_after_the_store_is_buried() {
-    let server = Server::start(&[]);
+    let server = Server::start();
     let mut pd = server.connect().await;
     bootstrap(&mut pd).await;
     let (store, _) = first_store();
@@ -266,7 +266,7 @@ async fn a_taken_address_is_free_after_the_store_is_buried() {
 
 #[tokio::test]
 async fn streams_end_with_not_leader_when_the_server_stops() {
-    let mut server = Server::start(&[]);
+    let mut server = Server::start();
     let mut pd = server.connect().await;
     bootstrap(&mut pd).await;
     let mut heartbeats = Heartbeats::open(&mut pd).await;
@@ -274,12 +274,7 @@ async fn streams_end_with_not_leader_when_the_server_stops() {
     wait_for_region(&mut pd, 7, 1).await;
     let (_asks, requests) = mpsc::channel::<pdpb::TsoRequest>(1);
     let mut timestamps = pd.client.tso(ReceiverStream::new(requests)).await.unwrap().into_inner();
-    let pid = i32::try_from(server.pid()).unwrap();
-    rustix::process::kill_process(
-        rustix::process::Pid::from_raw(pid).unwrap(),
-        rustix::process::Signal::TERM,
-    )
-    .unwrap();
+    server.terminate();
     let status = tokio::time::timeout(PATIENCE, heartbeats.answers.message()).await.unwrap().unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::Unavailable, "not leader"));
     let status = tokio::time::timeout(PATIENCE, timestamps.message()).await.unwrap().unwrap_err();

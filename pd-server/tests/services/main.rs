@@ -4,5 +4,6 @@
 
 mod boot;
 mod calls;
+mod group;
 mod heartbeats;
 mod server;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
 use proto::pdpb::{self, pd_client::PdClient};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
@@ -18,31 +19,44 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Server {
     process: Child,
     folder: TempDir,
+    pub name: String,
     pub client: String,
     peer: String,
-    arguments: Vec<String>,
+    initial_cluster: String,
 }
 
 impl Server {
     /// Starts a group of one.
-    pub fn start(arguments: &[&str]) -> Self {
-        let folder = TempDir::new().unwrap();
-        let (client, peer) = (free_address(), free_address());
-        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let process = spawn(&folder, &client, &peer, &arguments);
-        Self { process, folder, client, peer, arguments }
+    pub fn start() -> Self {
+        Self::group(1).remove(0)
+    }
+
+    /// Starts a group.
+    pub fn group(size: usize) -> Vec<Self> {
+        let names: Vec<String> = (1..=size).map(|n| format!("pd{n}")).collect();
+        let peers: Vec<String> = names.iter().map(|_| free_address()).collect();
+        let all: Vec<String> =
+            names.iter().zip(&peers).map(|(name, peer)| format!("{name}=http://{peer}")).collect();
+        let initial_cluster = all.join(",");
+        let start = |(name, peer): (String, String)| {
+            let (folder, client) = (TempDir::new().unwrap(), free_address());
+            let process = spawn(&folder, &name, &client, &peer, &initial_cluster);
+            Self { process, folder, name, client, peer, initial_cluster: initial_cluster.clone() }
+        };
+        names.into_iter().zip(peers).map(start).collect()
     }
 
     /// Kills it without a word and starts it again on the same folder.
     pub fn restart(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-        self.process = spawn(&self.folder, &self.client, &self.peer, &self.arguments);
+        self.process = spawn(&self.folder, &self.name, &self.client, &self.peer, &self.initial_cluster);
     }
 
-    /// The process id.
-    pub fn pid(&self) -> u32 {
-        self.process.id()
+    /// Asks it to stop.
+    pub fn terminate(&self) {
+        let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
     }
 
     /// Waits for the process to end and tells whether it ended well.
@@ -114,14 +128,12 @@ impl Pd {
     }
 }
 
-fn spawn(folder: &TempDir, client: &str, peer: &str, arguments: &[String]) -> Child {
+fn spawn(folder: &TempDir, name: &str, client: &str, peer: &str, initial_cluster: &str) -> Child {
     Command::new(env!("CARGO_BIN_EXE_pd-server"))
-        .args(["--name", "pd1"])
+        .args(["--name", name, "--initial-cluster", initial_cluster])
         .arg("--data-dir")
         .arg(folder.path().join("data"))
         .args(["--client-urls", &format!("http://{client}"), "--peer-urls", &format!("http://{peer}")])
-        .args(["--initial-cluster", &format!("pd1=http://{peer}")])
-        .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()

@@ -192,7 +192,7 @@ impl Handle {
     }
 
     /// Campaigns at once, without waiting for the election timeout: for the first leader of a Region that was split
-    /// off. Does nothing on a leader or a learner.
+    /// off. Does nothing on a leader or a learner, nor in a group that keeps a lease.
     pub fn campaign(&self, group: u64) {
         self.shared.inbox.push_control(Control::Campaign { group });
     }

@@ -190,6 +190,12 @@ impl Group {
 
     /// See [`crate::Handle::campaign`].
     pub fn campaign(&mut self) {
+        let alone = membership::is_sole_voter(&self.conf, self.config.id);
+        if self.tenure.is_some() && !alone {
+            // It would break what this member promised to the leader whose messages it answered (rule 1).
+            tracing::warn!(group = self.id, "a member of a group with a lease does not campaign on demand");
+            return;
+        }
         if self.role() != Role::Leader && self.raw.raft.promotable() && self.campaign_is_cheap() {
             // It fails only when the storage does, which does not return.
             let _ = self.raw.campaign();
@@ -374,3 +380,6 @@ fn remove_file_of(slot: &crate::log::SnapshotSlot) {
         | crate::log::SnapshotSlot::Making { .. } => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

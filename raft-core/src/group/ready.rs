@@ -144,6 +144,12 @@ impl Group {
             // everything above `applied` before it campaigns. Reads wait for the machine (`self.applied`).
             self.raw.advance_apply_to(index);
         }
+        if light.commit_index().is_some() {
+            // raft-rs counts this commit as stored from now on and would never say it again. It need not be synced by
+            // itself, but before the next entry is: a member that acknowledges a second change of membership must
+            // remember after a power cut that the first was committed, or it would campaign under the one before.
+            env.batch.hard_state(self.id, &self.raw.raft.hard_state());
+        }
         let messages = light.take_messages();
         self.send(messages, env);
         let committed = light.take_committed_entries();

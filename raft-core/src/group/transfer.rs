@@ -125,8 +125,11 @@ impl Group {
     }
 
     fn finish_transfer(&mut self, result: Result<(), ProposeError>, env: &Env) {
-        self.rest_until = env.now + self.election_timeout(env);
         if let Some(transfer) = self.transfer.take() {
+            if matches!(transfer.stage, Stage::Ordered { .. }) {
+                // raft-rs set the clock of its quorum check back with the order.
+                self.rest_until = env.now + self.election_timeout(env);
+            }
             transfer.finish(result);
         }
     }

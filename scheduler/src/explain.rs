@@ -37,6 +37,8 @@ pub struct RegionExplanation {
 pub struct StoreExplanation {
     /// Its numbers.
     pub summary: StoreSummary,
+    /// What it should hold, in bytes; none before the balance may run, or when the Store takes no part in it.
+    pub target_size_bytes: Option<u64>,
     /// Why it gets no new replica just now; empty when it may.
     pub refuses_peers: Vec<Refusal>,
     /// Refusals kept, oldest first.
@@ -66,6 +68,4 @@ pub struct StoreSummary {
     pub leader_size_bytes: u64,
     /// Size of what it holds.
     pub region_size_bytes: u64,
-    /// Size that it should hold; none before the balance may run or when it gets no share.
-    pub target_size_bytes: Option<u64>,
 }

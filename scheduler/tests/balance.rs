@@ -1,5 +1,7 @@
 //! The balance of sizes and leaders, and that a balanced cluster stays quiet.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod simulated;
 
 use scheduler::{Config, OperatorChange, OperatorKind, StoreId};

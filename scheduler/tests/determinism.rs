@@ -1,5 +1,6 @@
 //! One event log, fed to the planner in two processes, gives the same bytes.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "the second process is the subject of this test")]
 
 mod simulated;

@@ -1,5 +1,7 @@
 //! What holds for every cluster: it converges, stays quiet then, and a planner that learns it afresh does nothing.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod simulated;
 
 use proptest::prelude::*;

@@ -1,5 +1,7 @@
 //! Repairs, each on a small cluster that carries them out.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod simulated;
 
 use scheduler::{

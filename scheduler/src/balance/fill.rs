@@ -1,5 +1,5 @@
-//! The fill: Stores above their target give Regions to Stores below theirs, and no move overshoots at either end. So
-//! every move lowers what is left to do by its whole size.
+//! The plan for the sizes, and its first part, the fill: Stores above their target give Regions to Stores below theirs,
+//! and no move overshoots at either end. So every move lowers what is left to do by its whole size.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,7 +15,7 @@ const PLAN_MOVES_MAX: usize = 512;
 /// Candidates looked at for each role and size bound.
 const CANDIDATES: usize = 2;
 /// Candidates looked at for each role when none of those will do.
-const CANDIDATES_MAX: usize = 512;
+pub(super) const CANDIDATES_MAX: usize = 512;
 /// Stores in need that are asked for each candidate, and how many of them are scored.
 const TARGETS_ASKED: usize = 10;
 const TARGETS_SCORED: usize = 3;
@@ -43,16 +43,16 @@ pub(crate) struct Scope<'a> {
 
 /// A Store's numbers while the plan grows. KiB.
 #[derive(Clone, Copy, Debug)]
-struct Bin {
-    store: StoreId,
+pub(super) struct Bin {
+    pub store: StoreId,
     load: i64,
     before: i64,
-    target: i64,
+    pub target: i64,
     count: i64,
 }
 
 impl Bin {
-    fn excess(&self) -> i64 {
+    pub fn excess(&self) -> i64 {
         self.load - self.target
     }
 
@@ -75,7 +75,9 @@ pub(crate) fn plan_sizes(cluster: &Cluster, scope: &Scope<'_>, now: Time) -> Vec
     let mut fill = Fill { cluster, scope, moved: BTreeSet::new() };
     let mut moves = Vec::new();
     while moves.len() < PLAN_MOVES_MAX {
-        let Some(next) = fill.next_move(&bins, scope.rotation + moves.len()) else { break };
+        let rotation = scope.rotation + moves.len();
+        let next = fill.next_move(&bins, rotation).or_else(|| fill.polish_move(&bins, rotation));
+        let Some(next) = next else { break };
         let weight = signed(next.weight_kib);
         for bin in &mut bins {
             if bin.store == next.from {
@@ -95,8 +97,8 @@ pub(crate) fn plan_sizes(cluster: &Cluster, scope: &Scope<'_>, now: Time) -> Vec
     if is_worth(&changes, moved_kib) { moves } else { Vec::new() }
 }
 
-struct Fill<'a> {
-    cluster: &'a Cluster,
+pub(super) struct Fill<'a> {
+    pub cluster: &'a Cluster,
     scope: &'a Scope<'a>,
     moved: BTreeSet<RegionId>,
 }
@@ -149,7 +151,7 @@ impl Fill<'_> {
     }
 
     /// Whether the Region may be moved at all, and is no larger than the bound.
-    fn fits(&self, slot: Slot, bound: i64) -> bool {
+    pub(super) fn fits(&self, slot: Slot, bound: i64) -> bool {
         let index = &self.cluster.index;
         let line = index.line(slot);
         let busy = line.flags.load(Relaxed) & (flag::AILING | flag::OPERATOR) != 0;
@@ -202,15 +204,15 @@ impl Scales {
     }
 }
 
-fn signed(kib: u64) -> i64 {
+pub(super) fn signed(kib: u64) -> i64 {
     i64::try_from(kib).unwrap_or(i64::MAX)
 }
 
-fn unsigned(kib: i64) -> u64 {
+pub(super) fn unsigned(kib: i64) -> u64 {
     u64::try_from(kib).unwrap_or(0)
 }
 
-fn real(kib: i64) -> f64 {
+pub(super) fn real(kib: i64) -> f64 {
     kib as f64
 }
 

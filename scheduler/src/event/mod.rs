@@ -61,23 +61,32 @@ impl Planner {
     /// # Errors
     /// The refusal, if the call was refused; there are effects all the same.
     pub fn play(&mut self, event: Event) -> (Result<String, Refusal>, Vec<Effect>) {
-        let done = |()| String::new();
         let at = event.at;
-        let answer = match event.input {
-            Input::RegionHeartbeat(report) => self.handle_region_heartbeat(at, &report).map(done),
-            Input::StoreMeta(meta) => self.handle_store_meta(at, meta).map(done),
-            Input::StoreHeartbeat(stats) => self.handle_store_heartbeat(at, stats).map(done),
-            Input::StreamOpened(store) => Ok(done(self.handle_stream_opened(at, store))),
-            Input::StreamClosed(store) => Ok(done(self.handle_stream_closed(at, store))),
-            Input::Config(config) => Ok(done(self.handle_config(at, config))),
-            Input::Ids(ids) => Ok(done(self.handle_ids(at, ids))),
-            Input::SplitRequest { region, epoch, count } => {
-                self.handle_split_request(at, region, epoch, count).map(|grant| format!("{grant:?}"))
+        let mut answer = Ok(String::new());
+        match event.input {
+            Input::RegionHeartbeat(report) => {
+                answer = self.handle_region_heartbeat(at, &report).map(|()| String::new());
             }
-            Input::AddOperator(request) => self.add_operator(at, request).map(|id| format!("operator {id}")),
-            Input::CancelOperator(region) => self.cancel_operator(at, region).map(done),
-            Input::Tick => Ok(done(self.tick(at))),
-        };
+            Input::StoreMeta(meta) => answer = self.handle_store_meta(at, meta).map(|()| String::new()),
+            Input::StoreHeartbeat(stats) => {
+                answer = self.handle_store_heartbeat(at, stats).map(|()| String::new());
+            }
+            Input::StreamOpened(store) => self.handle_stream_opened(at, store),
+            Input::StreamClosed(store) => self.handle_stream_closed(at, store),
+            Input::Config(config) => self.handle_config(at, config),
+            Input::Ids(ids) => self.handle_ids(at, ids),
+            Input::SplitRequest { region, epoch, count } => {
+                answer =
+                    self.handle_split_request(at, region, epoch, count).map(|grant| format!("{grant:?}"));
+            }
+            Input::AddOperator(request) => {
+                answer = self.add_operator(at, request).map(|id| format!("operator {id}"));
+            }
+            Input::CancelOperator(region) => {
+                answer = self.cancel_operator(at, region).map(|()| String::new())
+            }
+            Input::Tick => self.tick(at),
+        }
         let effects = std::iter::from_fn(|| self.poll_effect()).collect();
         (answer, effects)
     }

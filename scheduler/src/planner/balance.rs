@@ -77,6 +77,10 @@ impl Planner {
         if self.cluster.index.line(slot).has(flag::OPERATOR) {
             return Err(Refusal::OperatorRuns(region));
         }
+        // The commonest refusal first: it costs nothing.
+        let store = self.cluster.stores.get(wanted.to).ok_or(Refusal::UnknownStore(wanted.to))?;
+        let weight = self.cluster.weight_kib(slot);
+        self.cluster.may_take(store, weight, now)?;
         let view = self.cluster.index.view(slot);
         let old = *view.meta.peer_on(wanted.from).ok_or(Refusal::HoldsNoReplica(wanted.from))?;
         if view.meta.peer_on(wanted.to).is_some() {
@@ -88,9 +92,6 @@ impl Planner {
         if view.meta.is_joint() {
             return Err(Refusal::Joint(region));
         }
-        let store = self.cluster.stores.get(wanted.to).ok_or(Refusal::UnknownStore(wanted.to))?;
-        let weight = self.cluster.weight_kib(slot);
-        self.cluster.may_take(store, weight, now)?;
         self.cluster.may_send(view.leader.store, weight)?;
         let next = self.next_leader_if_needed(now, &view, old).unwrap_or_default();
         let new = Newcomer::New(Peer::learner(PeerId(0), wanted.to));

@@ -57,6 +57,7 @@ impl Planner {
         let notes = self.notes.about(Subject::Store(store));
         Some(StoreExplanation {
             summary,
+            target_size_bytes: self.target_kib(store, now).filter(|_| self.is_prepared).map(|kib| kib << 10),
             refuses_peers: self.cluster.may_take(known, 0, now).err().into_iter().collect(),
             kept: notes.map_or_else(Vec::new, |n| n.refusals.iter().cloned().collect()),
         })
@@ -79,7 +80,6 @@ impl Planner {
             pending_count: lists.pending,
             leader_size_bytes: leaders.weight_kib << 10,
             region_size_bytes: lists.weight_kib() << 10,
-            target_size_bytes: self.target_kib(store, now).filter(|_| self.is_prepared).map(|kib| kib << 10),
         })
     }
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use proto::pdpb as wire;
-use scheduler::{RegionId, RegionView};
+use scheduler::{RegionId, RegionReader, RegionView};
 
 use super::header::Refusal;
 use crate::cluster::{Tenure, wire::region_to_wire};
@@ -11,6 +12,8 @@ use crate::cluster::{Tenure, wire::region_to_wire};
 /// Most Regions in one answer to a scan without a limit: about 20 MiB. Callers that get as many scan on from the last
 /// end key, as they do with a limit of their own.
 const SCAN_MAX: usize = 100_000;
+/// Regions read in one go.
+const PAGE: usize = 1_024;
 
 /// The Region that holds a key; a hole is an answer without a Region.
 pub async fn get_region(
@@ -48,7 +51,7 @@ pub async fn scan_regions(
     let views = if reversed {
         Vec::new()
     } else {
-        cluster.regions().scan(&request.start_key, &request.end_key, limit)
+        scan(cluster.regions(), request.start_key, &request.end_key, limit).await
     };
     let mut answer = wire::ScanRegionsResponse::default();
     for view in &views {
@@ -58,6 +61,25 @@ pub async fn scan_regions(
         answer.regions.push(region);
     }
     Ok(answer)
+}
+
+/// Scans page by page, so that a long scan does not keep other calls of its thread waiting.
+async fn scan(regions: &RegionReader, mut from: Bytes, end: &[u8], limit: usize) -> Vec<RegionView> {
+    let mut views: Vec<RegionView> = Vec::new();
+    loop {
+        let page = regions.scan(&from, end, PAGE.min(limit - views.len()));
+        let Some(last) = page.last().map(|last| last.meta.end_key.clone()) else { return views };
+        // Between two pages Regions may have merged: one that reaches back over what is listed is left out.
+        let fresh = |view: &RegionView| views.is_empty() || view.meta.start_key >= from;
+        let fresh: Vec<_> = page.into_iter().filter(fresh).collect();
+        views.extend(fresh);
+        let over = last.is_empty() || (!end.is_empty() && last.as_ref() >= end);
+        if over || views.len() >= limit {
+            return views;
+        }
+        from = last;
+        tokio::task::yield_now().await;
+    }
 }
 
 fn found(view: Option<RegionView>) -> wire::GetRegionResponse {

@@ -139,7 +139,8 @@ async fn wrong_requests_are_refused_by_name_and_change_nothing() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_refuses_with_the_words_that_clients_look_for() -> Result<()> {
-    let mut cluster = Cluster::start(Setup::new(3, 0)).await?;
+    let mut cluster = Cluster::prepare(Setup::new(3, 0))?;
+    cluster.start_members()?;
     let leader = cluster.wait_for_pd_leader().await?;
     let id = cluster.client().await?.cluster_id();
     let wire = Wire::compiled()?;

@@ -58,7 +58,7 @@ fn the_store_refuses_a_wrong_start() -> Result<()> {
     let cases: [(&[&str], &[&str]); 4] = [
         (&["--config", &malformed], &["malformed.toml"]),
         (&["--config", &unknown], &["region-spilt-size"]),
-        (&["--addr", "127.0.0.1"], &["127.0.0.1", "port"]),
+        (&["--addr", "127.0.0.1"], &["127.0.0.1", "is no address"]),
         (&["--no-such-flag"], &["--no-such-flag"]),
     ];
     for (arguments, words) in cases {
@@ -116,7 +116,8 @@ async fn folders_in_use_or_of_others_are_refused() -> Result<()> {
     cluster.wait_for_pd_leader().await?;
 
     // Of another cluster: a store of this one is started against another PD.
-    let mut other = Cluster::start(Setup::new(1, 0)).await?;
+    let mut other = Cluster::prepare(Setup::new(1, 0))?;
+    other.start_members()?;
     other.wait_for_pd_leader().await?;
     let (ours, theirs) = (cluster.client().await?.cluster_id(), other.client().await?.cluster_id());
     ensure!(ours != theirs, "two clusters drew the id {ours}");

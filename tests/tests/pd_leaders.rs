@@ -34,7 +34,8 @@ struct Shared {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_leaders_die_under_load() -> Result<()> {
-    let mut cluster = Cluster::start(Setup::new(3, 0)).await?;
+    let mut cluster = Cluster::prepare(Setup::new(3, 0))?;
+    cluster.start_members()?;
     let shared = Arc::new(Shared::default());
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
@@ -152,7 +153,8 @@ fn field(line: &str, name: &str) -> Result<u64> {
 async fn a_stopped_leader_gives_no_timestamp_when_it_goes_on() -> Result<()> {
     use tests::replay::dynamic::{Connection, Event, Wire, from_json};
 
-    let mut cluster = Cluster::start(Setup::new(3, 0)).await?;
+    let mut cluster = Cluster::prepare(Setup::new(3, 0))?;
+    cluster.start_members()?;
     let old = cluster.wait_for_pd_leader().await?;
     let client = cluster.client().await?;
     let id = client.cluster_id();
@@ -176,10 +178,11 @@ async fn a_stopped_leader_gives_no_timestamp_when_it_goes_on() -> Result<()> {
         .map(|(_, member)| member.client_url())
         .collect();
     let others = Client::connect(others).await?;
-    eventually("another leader", PATIENCE, async || {
+    eventually("a timestamp of another leader", PATIENCE, async || {
+        let timestamp = others.get_timestamp().await?;
         let leader = others.leader().context("no leader")?;
         ensure!(cluster.index_of_member(&leader.name)? != old, "the stopped member is still named");
-        Ok(others.get_timestamp().await?)
+        Ok(timestamp)
     })
     .await?;
 

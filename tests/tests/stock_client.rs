@@ -70,7 +70,8 @@ async fn every_raw_call(endpoints: &[String], pd: &Client) -> Result<()> {
     let found = again(|| client.batch_get(keys.clone())).await.context("batch_get")?;
     ensure!(sorted(found) == pairs, "batch_get");
 
-    let range = keys[0].clone()..;
+    // With an end: version 0.4.0 of the client stops after one Region when there is none.
+    let range = keys[0].clone()..keys[keys.len() - 1].clone();
     let limit = u32::try_from(keys.len() * 4)?;
     let scanned = again(|| client.scan(range.clone(), limit)).await.context("scan")?;
     ensure!(scanned.is_sorted_by_key(|pair| pair.0.clone()), "a scan comes in order");

@@ -116,7 +116,13 @@ async fn a_store_without_its_folder_is_refused_until_the_old_one_is_deleted() ->
 async fn a_late_store_gets_its_peers_by_snapshot() -> Result<()> {
     let mut setup = Setup::new(1, 3);
     // So few entries are kept that a new peer cannot be served from the log.
-    setup.store_toml.push_str("\n[raftstore]\nraft-log-gc-count-limit = 20\n");
+    let kept = "[raftstore]\nraft-log-gc-count-limit = 20\n";
+    ensure!(
+        setup.store_toml.contains("[raftstore]\n"),
+        "the quick settings have that section:\n{}",
+        setup.store_toml
+    );
+    setup.store_toml = setup.store_toml.replace("[raftstore]\n", kept);
     let mut cluster = Cluster::start(setup).await?;
     replicated(&cluster, 3).await?;
     let writers = Writers::start(&cluster.endpoints(), PLAN).await?;

@@ -50,6 +50,10 @@ pub(crate) fn wish(region: &RegionView, cluster: &Cluster, now: Time) -> Option<
         meta.peers.iter().filter(|p| p.role == PeerRole::Learner).min_by_key(|p| region.is_ailing(p.id));
     match learner {
         Some(&old) if voters == wanted => Some(Wish::Remove { old, cause: Cause::RemoveExtraPeer }),
+        // Nobody hears it: it will not catch up soon, and without a vote it is easily given up.
+        Some(&old) if !is_heard(&old, cluster, now) => {
+            Some(Wish::Remove { old, cause: Cause::RemoveExtraPeer })
+        }
         Some(peer) if region.is_ailing(peer.id) => Some(Wish::WaitFor(peer.id)),
         Some(&peer) => Some(Wish::Promote(peer)),
         None if voters < wanted => Some(Wish::Add),
@@ -59,8 +63,12 @@ pub(crate) fn wish(region: &RegionView, cluster: &Cluster, now: Time) -> Option<
 
 /// True when the Peer works as far as anyone knows.
 pub(crate) fn is_healthy(region: &RegionView, peer: &Peer, cluster: &Cluster, now: Time) -> bool {
+    !region.is_ailing(peer.id) && is_heard(peer, cluster, now)
+}
+
+fn is_heard(peer: &Peer, cluster: &Cluster, now: Time) -> bool {
     let heard = |s: &crate::stores::Store| s.liveness(now, &cluster.config) == Liveness::Connected;
-    !region.is_ailing(peer.id) && cluster.stores.get(peer.store).is_some_and(heard)
+    cluster.stores.get(peer.store).is_some_and(heard)
 }
 
 /// A healthy learner on a Store that stays: it can take a place at once.

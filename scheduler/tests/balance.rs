@@ -41,6 +41,27 @@ fn a_new_store_gets_its_share() {
     stays_quiet(&mut cluster);
 }
 
+/// No more bytes move than must: what the stores lack that lack something, and 2 %.
+#[test]
+fn a_join_moves_little_more_than_the_lower_bound() {
+    let mut cluster = Cluster::new(Config::default(), 7, 6);
+    let size = |n: u64| if n.is_multiple_of(17) { 400 } else { 5 + n * 31 % 90 };
+    let placements: Vec<_> =
+        (0..600u64).map(|n| (vec![n % 6 + 1, (n + 1) % 6 + 1, (n + 3) % 6 + 1], size(n))).collect();
+    cluster.add_regions(&placements);
+    cluster.run_until(400_000, "balanced", balanced);
+    let moved_before = cluster.moved_bytes;
+    cluster.add_store(7);
+    cluster.add_store(8);
+    let sizes = cluster.sizes_mib();
+    let target = sizes.values().sum::<u64>() / 8;
+    let lacking: u64 = sizes.values().map(|size| target.saturating_sub(*size)).sum();
+    cluster.run_until(900_000, "balanced", balanced);
+    let moved = (cluster.moved_bytes - moved_before) >> 20;
+    assert!(moved * 100 <= lacking * 102, "{moved} MiB moved, {lacking} lacked");
+    stays_quiet(&mut cluster);
+}
+
 #[test]
 fn leaders_on_one_store_are_spread() {
     let mut cluster = Cluster::new(Config::default(), 7, 6);

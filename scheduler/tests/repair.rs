@@ -152,6 +152,28 @@ fn a_learner_left_behind_takes_the_empty_place() {
     assert_eq!(cluster.moved_bytes, 0, "the learner that was there was promoted");
 }
 
+/// The store that was to get a replica dies: the region does not wait for it.
+#[test]
+fn a_target_that_dies_is_given_up_and_its_learner_too() {
+    let mut cluster = Cluster::new(Config::default(), 1, 4);
+    cluster.add_regions(&[
+        (vec![1, 2], 100_000),
+        (vec![1, 2, 3], 10),
+        (vec![2, 3, 1], 10),
+        (vec![3, 1, 2], 10),
+    ]);
+    let learner_on = |c: &Cluster| {
+        c.region(1).meta.peers.iter().find(|p| p.role == scheduler::PeerRole::Learner).map(|p| p.store)
+    };
+    cluster.run_until(5_000, "a learner comes", |c| learner_on(c).is_some());
+    let target = learner_on(&cluster).unwrap();
+    assert_eq!(target, StoreId(4), "the store that holds least");
+    cluster.kill(4);
+    cluster.run_until(120_000, "another learner comes", |c| learner_on(c) == Some(StoreId(3)));
+    let why = cluster.planner.explain_region(cluster.now, RegionId(1)).unwrap();
+    assert!(why.ended[0].1.contains("store 4 is silent or leaves"), "{why:?}");
+}
+
 #[test]
 fn a_joint_state_that_nobody_owns_is_left() {
     let mut cluster = Cluster::new(Config::default(), 1, 4);

@@ -83,7 +83,7 @@ impl Planner {
                 answer = self.add_operator(at, request).map(|id| format!("operator {id}"));
             }
             Input::CancelOperator(region) => {
-                answer = self.cancel_operator(at, region).map(|()| String::new())
+                answer = self.cancel_operator(at, region).map(|()| String::new());
             }
             Input::Tick => self.tick(at),
         }

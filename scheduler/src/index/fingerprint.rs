@@ -11,7 +11,7 @@ pub(crate) fn fingerprint(report: &RegionReport) -> u64 {
     for p in &meta.peers {
         hash = peer(hash, p);
     }
-    hash = mix(hash, report.leader.id.0);
+    hash = mix(mix(hash, report.leader.id.0), report.leader.store.0);
     hash | 1
 }
 

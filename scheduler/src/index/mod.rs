@@ -32,6 +32,8 @@ pub(crate) use lists::StoreLists;
 pub(crate) use page::REGION_PEERS_MAX;
 pub(crate) use placement::{ListRole, Replicas, StoreSlot};
 pub use reader::RegionReader;
+#[cfg(test)]
+pub(crate) use tests::report;
 
 use columns::{Columns, SharedColumns};
 use directory::{Directory, SharedDirectory};

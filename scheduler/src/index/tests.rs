@@ -9,6 +9,11 @@ use super::*;
 use crate::model::{DownPeer, PeerId, PeerRole, RegionEpoch, RegionMeta};
 
 impl Index {
+    /// The page that holds this key, as it is published.
+    pub fn published(&self, key: &[u8]) -> Arc<Page> {
+        Arc::clone(self.directory.page(self.fences.page_of(key)))
+    }
+
     /// Recomputes what is derived and compares.
     pub fn check(&self) {
         let mut key = Bytes::new();

@@ -102,7 +102,7 @@ pub enum StepBlock {
     StoreTaken(StoreId),
     /// The Peer is not there any more.
     PeerMissing(PeerId),
-    /// The Store is not Up or is Down.
+    /// The Store is not Up, or silent for long.
     StoreLost(StoreId),
     /// The leader would be removed or demoted.
     WouldHitLeader(PeerId),
@@ -119,7 +119,7 @@ impl fmt::Display for StepBlock {
         match self {
             StepBlock::StoreTaken(store) => write!(f, "another peer is on store {store}"),
             StepBlock::PeerMissing(peer) => write!(f, "peer {peer} is gone"),
-            StepBlock::StoreLost(store) => write!(f, "store {store} is down or leaves"),
+            StepBlock::StoreLost(store) => write!(f, "store {store} is silent or leaves"),
             StepBlock::WouldHitLeader(peer) => write!(f, "peer {peer} leads"),
             StepBlock::CannotLead(peer) => write!(f, "peer {peer} cannot lead"),
             StepBlock::ForeignJoint => write!(f, "another joint change is open"),

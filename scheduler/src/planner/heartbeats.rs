@@ -142,3 +142,33 @@ impl Planner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::index::report;
+    use crate::model::{StoreId, StoreMeta};
+
+    #[test]
+    fn an_unchanged_heartbeat_touches_no_page() {
+        let mut planner = Planner::new(Config { halt_scheduling: true, ..Config::default() }, 0, Time(0));
+        for id in 1..=3 {
+            let node_state = NodeState::Serving;
+            let meta = StoreMeta { id: StoreId(id), node_state, labels: Vec::new() };
+            planner.handle_store_meta(Time(0), meta).unwrap();
+        }
+        let mut first = report(1, "", "m", (5, 5), &[1, 2, 3]);
+        planner.handle_region_heartbeat(Time(1), &first).unwrap();
+        let page = planner.cluster.index.published(b"a");
+        first.size_bytes *= 3;
+        first.keys += 1;
+        first.flow.bytes_written = 9;
+        planner.handle_region_heartbeats(Time(2), std::slice::from_ref(&first));
+        assert!(std::sync::Arc::ptr_eq(&page, &planner.cluster.index.published(b"a")));
+        first.leader = first.meta.peers[1];
+        planner.handle_region_heartbeats(Time(3), std::slice::from_ref(&first));
+        assert!(!std::sync::Arc::ptr_eq(&page, &planner.cluster.index.published(b"a")));
+        planner.cluster.index.check();
+    }
+}

@@ -16,6 +16,9 @@ use crate::refusal::Refusal;
 const VANISHED_MS: u64 = 10_000;
 /// While it is gone it is looked for this often.
 const LOOK_FOR_MS: u64 = 2_000;
+/// A Store that was to get a replica is given up after this long a silence: a restart takes less, and the Region would
+/// wait for the step's deadline otherwise.
+const TARGET_SILENT_MS: u64 = 60_000;
 
 #[derive(Debug)]
 struct Running {
@@ -227,7 +230,7 @@ impl Planner {
     }
 }
 
-/// A Store that is to get data must not be lost; one that is to lead must be heard.
+/// A Store that is to get data must not be silent for long; one that is to lead must be heard.
 fn is_store_ok(cluster: &Cluster, step: &Step, now: Time) -> bool {
     let Some(store) = step.needs_store().and_then(|id| cluster.stores.get(id)) else { return false };
     match step {
@@ -240,7 +243,7 @@ fn is_store_ok(cluster: &Cluster, step: &Step, now: Time) -> bool {
         | Step::EnterJoint { .. }
         | Step::LeaveJoint { .. }
         | Step::SplitRegion { .. } => {
-            store.state() == StoreState::Up && store.liveness(now, &cluster.config) != Liveness::Down
+            store.state() == StoreState::Up && store.silent_ms(now) < TARGET_SILENT_MS
         }
     }
 }

@@ -113,19 +113,23 @@ impl Planner {
         }
         let up = self.cluster.stores.iter().filter(|s| s.state() == StoreState::Up);
         let missing = up
-            .map(|s| {
-                let known = self.cluster.index.store(s.meta.id).map_or(0, StoreLists::count);
-                // A Store never heard says nothing: wait for it.
-                let reported = if s.last_heartbeat.is_some() { s.stats.region_count } else { u64::MAX };
-                (s.meta.id, reported, known)
+            .filter_map(|s| {
+                let store = s.meta.id;
+                if s.last_heartbeat.is_none() {
+                    let liveness = s.liveness(now, &self.cluster.config);
+                    return Some((
+                        store,
+                        Refusal::StoreSilent { store, liveness, silent_ms: s.silent_ms(now) },
+                    ));
+                }
+                let (reported, known) =
+                    (s.stats.region_count, self.cluster.index.store(store).map_or(0, StoreLists::count));
+                (known < reported).then_some((store, Refusal::NotPrepared { store, reported, known }))
             })
-            .find(|(_, reported, known)| known < reported);
+            .next();
         let waited = now.ms_since(self.began) >= PREPARE_MS;
         match missing {
-            Some((store, reported, known)) if !waited => {
-                let refusal = Refusal::NotPrepared { store, reported, known };
-                self.notes.refused(Subject::Store(store), refusal, now);
-            }
+            Some((store, refusal)) if !waited => self.notes.refused(Subject::Store(store), refusal, now),
             Some(_) | None => self.is_prepared = waited || self.cluster.stores.iter().next().is_some(),
         }
     }

@@ -1,8 +1,9 @@
 //! Wrong requests to PD: each gets a clear answer in the form that clients expect, and changes nothing.
 
 use anyhow::{Context, Result, ensure};
+use hyper::Method;
 use serde_json::{Value, json};
-use tests::cluster::{Cluster, PATIENCE, Setup, eventually};
+use tests::cluster::{Cluster, PATIENCE, Setup, eventually, http};
 use tests::replay::dynamic::{Connection, Event, Wire, code_name, from_json, to_json};
 use tests::replay::feed::Feed;
 use tests::replay::ids::Raise;
@@ -41,7 +42,7 @@ fn before_bootstrap() -> Vec<Case> {
             json!({"store": {"id": 1, "address": "a:1"}, "region": {"id": 2, "start_key": "YQ==",
                 "region_epoch": {"conf_ver": 1, "version": 1}, "peers": [{"id": 3, "store_id": 1}]}}),
             Refusal::Header("UNKNOWN"),
-            &["2"],
+            &["key range"],
         ),
     ]
 }
@@ -138,6 +139,61 @@ async fn wrong_requests_are_refused_by_name_and_change_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_split_of_a_stale_region_is_refused_with_both_epochs() -> Result<()> {
+    // Splits are granted here, but no operator touches the Regions.
+    let limits = "leader-schedule-limit = 0\nregion-schedule-limit = 0\nreplica-schedule-limit = 0\n";
+    let server = Server::start(&format!("[schedule]\n{limits}")).await?;
+    let id = server.cluster_id().await?;
+    let connection = server.connect(&Wire::compiled()?).await?;
+    let mut feed = Feed::new(record::state()?, connection.clone(), id, Raise(0));
+    feed.bootstrap().await?;
+    feed.all().await?;
+    let region = |conf_ver: u32, version: u32| json!({"region": {"id": 105, "region_epoch": {"conf_ver": conf_ver, "version": version}}, "split_count": 1});
+    let refused = || Refusal::Header("UNKNOWN");
+    let rpc = "pdpb.PD/AskBatchSplit";
+    let unknown =
+        json!({"region": {"id": 7777, "region_epoch": {"conf_ver": 5, "version": 60}}, "split_count": 1});
+    let cases: Vec<Case> = vec![
+        (rpc, region(5, 59), refused(), &["5", "59", "60"]),
+        (rpc, region(4, 60), refused(), &["4", "5", "60"]),
+        (rpc, unknown, refused(), &["7777"]),
+        (rpc, json!({"split_count": 1}), Refusal::Header("REGION_NOT_FOUND"), &[]),
+    ];
+    all_refused(&connection, id, cases).await?;
+    let granted = ask(&connection, rpc, region(5, 60), id).await?;
+    ensure!(
+        granted.answer["ids"].as_array().is_some_and(|ids| ids.len() == 1),
+        "the present epoch: {granted:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_http_requests_are_refused_with_a_text() -> Result<()> {
+    let server = Server::start(HALTED).await?;
+    let id = server.cluster_id().await?;
+    let connection = server.connect(&Wire::compiled()?).await?;
+    let mut feed = Feed::new(record::state()?, connection.clone(), id, Raise(0));
+    feed.bootstrap().await?;
+    feed.all().await?;
+    let before = everything(&connection, id).await?;
+    let cases = [
+        (Method::DELETE, "/pd/api/v1/store/77", "77"),
+        (Method::DELETE, "/pd/api/v1/store/one", "one"),
+        (Method::GET, "/pd/api/v1/no-such-page", ""),
+        (Method::POST, "/pd/api/v1/version", ""),
+    ];
+    for (method, path, word) in cases {
+        let (status, body) = http::request(method.clone(), &format!("{}{path}", server.client_url())).await?;
+        let text = String::from_utf8_lossy(&body);
+        ensure!(status.is_client_error(), "{method} {path}: {status} {text}");
+        ensure!(text.contains(word), "{method} {path} does not name {word}: {text}");
+    }
+    ensure!(everything(&connection, id).await? == before, "refused requests changed something");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_refuses_with_the_words_that_clients_look_for() -> Result<()> {
     let mut cluster = Cluster::prepare(Setup::new(3, 0))?;
     cluster.start_members()?;
@@ -222,7 +278,8 @@ async fn ask(connection: &Connection, name: &str, mut request: Value, cluster_id
         request["header"] = json!({"cluster_id": cluster_id.to_string()});
     }
     let mut stream = connection.stream(&rpc);
-    stream.send(from_json(&rpc.request, &request)?).await?;
+    // A call that is refused at once takes no message; how it ended is read below.
+    let _ = stream.send(from_json(&rpc.request, &request)?).await;
     if !rpc.client_streams {
         stream.close();
     }

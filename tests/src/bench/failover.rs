@@ -16,7 +16,8 @@ const GAP_MAX: Duration = Duration::from_secs(30);
 
 /// Milliseconds between two answers around a kill -9 of the leader, one request in flight: the median of five.
 pub async fn median_gap_ms() -> Result<f64> {
-    let mut cluster = Cluster::start(Setup::new(3, 0)).await?;
+    let mut cluster = Cluster::prepare(Setup::new(3, 0))?;
+    cluster.start_members()?;
     let mut gaps = Vec::new();
     for _ in 0..KILLS {
         gaps.push(gap_ms(&mut cluster).await?);

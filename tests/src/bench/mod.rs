@@ -112,7 +112,8 @@ async fn regions(plan: &Plan) -> Result<Vec<Figure>> {
 async fn one_member() -> Result<(Cluster, Target)> {
     let mut setup = Setup::new(1, 0);
     setup.pd_toml = "[schedule]\nhalt-scheduling = true\n".into();
-    let mut cluster = Cluster::start(setup).await?;
+    let mut cluster = Cluster::prepare(setup)?;
+    cluster.start_members()?;
     let leader = cluster.wait_for_pd_leader().await?;
     let member = cluster.member(leader);
     let address = member.client_url().trim_start_matches("http://").to_string();

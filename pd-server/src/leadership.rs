@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use raft_core::{BootTime, GroupStatus, Lease, Role};
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use self::tenure::Tenure;
@@ -204,10 +205,11 @@ impl Leadership {
             .map(|heir| heir.id)
     }
 
-    /// Follows what Raft says, and lets a tenure run while this member leads. Runs for as long as the member does.
-    pub(crate) async fn follow(self, kv: Kv, tso: TsoHandle, clock: Arc<WallClock>) {
+    /// Follows what Raft says, and lets a tenure run while this member leads. Runs until `stop`.
+    pub(crate) async fn follow(self, kv: Kv, tso: TsoHandle, clock: Arc<WallClock>, stop: CancellationToken) {
         let mut status = self.status.clone();
-        let mut tenure: Option<(Term, AbortHandle)> = None;
+        // The set ends the task when it is dropped.
+        let mut tenure: Option<(Term, JoinSet<()>)> = None;
         loop {
             let (term, leading, leader) = {
                 let status = status.borrow_and_update();
@@ -218,7 +220,7 @@ impl Leadership {
                 // First the lead is over for everyone who asks, then for those who work for it.
                 self.publish(term, leader, leading, false);
                 tso.set_standing(Standing::Following);
-                task.abort();
+                drop(task);
                 info!(term = of.0, "lead is over");
             }
             self.publish(term, leader, leading, goes_on);
@@ -231,17 +233,18 @@ impl Leadership {
                     tso: tso.clone(),
                     clock: Arc::clone(&clock),
                 };
-                tenure = Some((term, tokio::spawn(duties.run()).abort_handle()));
+                tenure = Some((term, JoinSet::from_iter([duties.run()])));
             }
-            if status.changed().await.is_err() {
+            let changed = tokio::select! {
+                () = stop.cancelled() => break,
+                changed = status.changed() => changed,
+            };
+            if changed.is_err() {
                 break;
             }
         }
         self.publish(Term(0), 0, false, false);
         tso.set_standing(Standing::Following);
-        if let Some((_, task)) = tenure {
-            task.abort();
-        }
     }
 
     fn publish(&self, term: Term, leader: u64, leading: bool, goes_on: bool) {

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::ids::Ids;
 use crate::keys::{self, Keys};
 use crate::leadership::Leadership;
-use crate::member::{self, DataFolder, FolderError, Members, PeerListeners, Refused, Roster};
+use crate::member::{self, DataFolder, Door, FolderError, Members, PeerListeners, Refused, Roster};
 use crate::state::{Kv, Machine, View};
 use crate::tso::{self, TsoHandle, TsoThread, WallClock};
 
@@ -52,7 +52,10 @@ pub struct Pd {
 /// What ends when the member stops.
 struct Running {
     stop: CancellationToken,
+    /// They end by themselves when told to stop.
     tasks: JoinSet<()>,
+    /// Ends when it is dropped.
+    listening: JoinSet<()>,
     tso: TsoThread,
     runtime: Runtime,
 }
@@ -106,8 +109,9 @@ impl Pd {
         );
 
         let listeners = PeerListeners::bind(&config.peer_urls).await?;
-        let gatekeeper: Arc<dyn raft_core::net::Gatekeeper> = roster.clone();
-        let peers = Peers::new(roster.clone(), Arc::clone(&gatekeeper), tokio::runtime::Handle::current());
+        let door = Arc::new(Door(Arc::downgrade(&roster)));
+        let gatekeeper: Arc<dyn raft_core::net::Gatekeeper> = door.clone();
+        let peers = Peers::new(door, Arc::clone(&gatekeeper), tokio::runtime::Handle::current());
         let orphan = Box::new(|envelope: proto::raftcore::Envelope| {
             debug!(group = envelope.group_id, "message for nobody here dropped");
         });
@@ -115,7 +119,7 @@ impl Pd {
         let raft = runtime.handle().clone();
         peers.attach(raft.clone());
         let stop = CancellationToken::new();
-        let mut tasks = listeners.serve(&raft, &gatekeeper, &stop);
+        let listening = listeners.serve(&raft, &gatekeeper);
 
         begin(&roster, &folder, &runtime, machine).await?;
         let gone = || StartError::Raft(raft_core::Error::NoGroup(PD_GROUP));
@@ -130,8 +134,13 @@ impl Pd {
             Box::new(move |term| timestamps.check(BootTime::now()) == Some(term)),
         )?;
         let leadership = Leadership::new(raft.clone(), status, lease, kv.announced(), members.clone());
-        tasks.spawn(leadership.clone().follow(kv.clone(), tso.clone(), Arc::clone(&clock)));
-        tasks.spawn(member::keep_up(roster, Arc::clone(&clock)));
+        let mut tasks = JoinSet::new();
+        let followed = leadership.clone().follow(kv.clone(), tso.clone(), Arc::clone(&clock), stop.clone());
+        tasks.spawn(followed);
+        let (greetings, guarded, stopped) = (roster, Arc::clone(&clock), stop.clone());
+        tasks.spawn(async move {
+            stopped.run_until_cancelled(member::keep_up(greetings, guarded)).await;
+        });
         Ok(Self {
             ids: Ids::new(kv.clone()),
             config,
@@ -141,7 +150,7 @@ impl Pd {
             tso,
             clock,
             raft,
-            running: Mutex::new(Some(Running { stop, tasks, tso: tso_thread, runtime })),
+            running: Mutex::new(Some(Running { stop, tasks, listening, tso: tso_thread, runtime })),
         })
     }
 
@@ -152,9 +161,13 @@ impl Pd {
 
     /// Stops all threads and tasks. Hand the lead over first.
     pub async fn stop(&self) {
-        let Some(Running { stop, mut tasks, tso, runtime }) = self.running.lock().take() else { return };
+        let Some(Running { stop, mut tasks, mut listening, tso, runtime }) = self.running.lock().take()
+        else {
+            return;
+        };
         stop.cancel();
-        tasks.shutdown().await;
+        while tasks.join_next().await.is_some() {}
+        listening.shutdown().await;
         // Both wait for a thread.
         let stopped = tokio::task::spawn_blocking(move || {
             drop(tso);
@@ -207,4 +220,43 @@ fn check_clock(config: &Config, view: &View, clock: &WallClock) -> Result<(), St
     }
     let ahead = humantime::format_duration(Duration::from_secs(ahead.as_secs())).to_string();
     Err(StartError::Clock { ahead })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use raft_core::{Committed, StateMachine};
+
+    use super::*;
+    use crate::config::Flags;
+    use crate::state::testing;
+
+    #[test]
+    fn a_lone_member_does_not_believe_a_clock_far_ahead() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut machine, view) = Machine::open(dir.path().into()).unwrap();
+        let clock = WallClock::default();
+        let alone = Config::load(&Flags::default()).unwrap();
+        assert!(check_clock(&alone, &view, &clock).is_ok(), "nothing was given out yet");
+        let mut save = |index, hours: u64| {
+            let bound_ns = clock.now_ns() - hours * 3_600_000_000_000;
+            let keys = Keys::new(7);
+            let records = [
+                (Bytes::from(keys::CLUSTER_ID), keys::encode_be(7)),
+                (keys.timestamp(), keys::encode_be(bound_ns)),
+            ];
+            let data = testing::puts(1, records);
+            machine.apply(vec![Committed::Normal { index, term: 1, data }]).unwrap();
+        };
+        save(1, 23);
+        assert!(check_clock(&alone, &view, &clock).is_ok());
+        save(2, 25);
+        let refused = check_clock(&alone, &view, &clock).unwrap_err().to_string();
+        assert!(refused.contains("1day 1h ahead") && refused.contains("--accept-clock"), "{refused}");
+        let accepted = Config { accept_clock: true, ..alone.clone() };
+        assert!(check_clock(&accepted, &view, &clock).is_ok());
+        let mut three = alone;
+        three.initial_cluster = vec![three.initial_cluster[0].clone(); 3];
+        assert!(check_clock(&three, &view, &clock).is_ok(), "others can be asked");
+    }
 }

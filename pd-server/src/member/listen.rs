@@ -4,20 +4,28 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use raft_core::net::{self, Gatekeeper};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::TcpListenerStream;
-use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
-use tracing::{debug, error, info};
+use tokio::time::sleep;
+use tonic::service::Routes;
+use tracing::{debug, info, warn};
 
-use crate::config::ServerUrl;
+use crate::config::{MEMBERS_MAX, ServerUrl};
 
 /// A member that is silent for so long is asked whether it still lives, and cut off if not: a stopped process or a
 /// broken network says nothing by itself.
 const KEEPALIVE: Duration = Duration::from_secs(5);
+
+/// Connections served at once on one URL: each member holds one or two, greetings and snapshots come on more. Beyond
+/// it the oldest wait in the kernel's backlog.
+const CONNECTIONS_MAX: usize = MEMBERS_MAX * 16;
+
+/// Pause after a failed accept (out of descriptors), so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The sockets of the peer URLs.
 pub(crate) struct PeerListeners {
@@ -40,38 +48,52 @@ impl PeerListeners {
         Ok(Self { listeners })
     }
 
-    /// Serves until `stop`.
-    pub(crate) fn serve(
-        self,
-        raft: &raft_core::Handle,
-        gatekeeper: &Arc<dyn Gatekeeper>,
-        stop: &CancellationToken,
-    ) -> JoinSet<()> {
-        let mut tasks = JoinSet::new();
-        for (url, listener) in self.listeners {
-            let service = net::service(Arc::new(raft.clone()), Arc::clone(gatekeeper));
-            let stop = stop.clone();
-            tasks.spawn(async move {
-                info!(%url, "serving members");
-                let incoming = TcpListenerStream::new(listener).map(|stream| {
-                    // Small messages must not wait for the acknowledgement of those before.
-                    stream.inspect(|stream| {
-                        if let Err(error) = stream.set_nodelay(true) {
-                            debug!(%error, "connection of a member gone before it was served");
-                        }
-                    })
-                });
-                let served = Server::builder()
-                    .http2_keepalive_interval(Some(KEEPALIVE))
-                    .http2_keepalive_timeout(Some(KEEPALIVE))
-                    .add_service(service)
-                    .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
-                    .await;
-                if let Err(error) = served {
-                    error!(%url, %error, "members are not served any more");
-                }
-            });
+    /// Serves for as long as the returned tasks are kept: with them all connections end, also those that carry a
+    /// stream which has no end of its own.
+    pub(crate) fn serve(self, raft: &raft_core::Handle, gatekeeper: &Arc<dyn Gatekeeper>) -> JoinSet<()> {
+        let service = net::service(Arc::new(raft.clone()), Arc::clone(gatekeeper));
+        let routes = Routes::new(service).prepare();
+        let accept = |(url, listener)| {
+            info!(%url, "serving members");
+            accept(listener, routes.clone())
+        };
+        self.listeners.into_iter().map(accept).collect()
+    }
+}
+
+async fn accept(listener: TcpListener, routes: Routes) {
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        if connections.len() >= CONNECTIONS_MAX {
+            connections.join_next().await;
+            continue;
         }
-        tasks
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                connections.spawn(serve_connection(stream, routes.clone()));
+            }
+            Err(error) => {
+                warn!(%error, "cannot accept a member's connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve_connection(stream: TcpStream, routes: Routes) {
+    // Small messages must not wait for the acknowledgement of those before.
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "connection of a member gone before it was served");
+        return;
+    }
+    let served = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes))
+        .await;
+    if let Err(error) = served {
+        debug!(%error, "connection of a member ended");
     }
 }

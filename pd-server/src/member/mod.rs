@@ -13,7 +13,7 @@ pub use roster::Members;
 pub(crate) use acquaintance::{agree, keep_up};
 pub(crate) use folder::DataFolder;
 pub(crate) use listen::PeerListeners;
-pub(crate) use roster::{Roster, to_record};
+pub(crate) use roster::{Door, Roster, to_record};
 
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! Who is who: the first members as agreed, the replicated records, and what members say of themselves when they greet.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -31,7 +31,7 @@ pub struct Members {
     roster: Arc<Roster>,
 }
 
-/// What this process knows of members. It is also the Raft core's address book and gatekeeper.
+/// What this process knows of members. Behind a [`Door`] it is the Raft core's address book and gatekeeper.
 pub(crate) struct Roster {
     own: Member,
     initial: Vec<InitialMember>,
@@ -273,23 +273,26 @@ impl Roster {
     }
 }
 
-impl Router for Roster {
+/// The roster as the Raft core holds it. Lines to other members outlive a stopped member by a while; they must not keep
+/// its files open.
+pub(crate) struct Door(pub(crate) Weak<Roster>);
+
+impl Router for Door {
     fn route(&self, group: u64, to: u64) -> Option<Destination> {
-        if group != PD_GROUP {
-            return None;
-        }
-        let address = self.addresses.load().get(&to)?.clone();
+        let roster = self.0.upgrade().filter(|_| group == PD_GROUP)?;
+        let address = roster.addresses.load().get(&to)?.clone();
         Some(Destination { address, context: Bytes::new() })
     }
 }
 
-impl Gatekeeper for Roster {
+impl Gatekeeper for Door {
     fn greeting(&self) -> Bytes {
-        self.identity().to_bytes()
+        self.0.upgrade().map(|roster| roster.identity().to_bytes()).unwrap_or_default()
     }
 
     fn admit(&self, theirs: &[u8]) -> Result<(), String> {
-        self.meet(theirs, None)
+        let roster = self.0.upgrade().ok_or("this member is stopping")?;
+        roster.meet(theirs, None)
     }
 }
 

@@ -214,3 +214,16 @@ impl Kv {
 fn unexpected(answer: &Answer) -> KvError {
     KvError::Storage(format!("unexpected answer {answer:?}"))
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Entries for tests of others.
+
+    use super::{Action, Bytes, Command, Op, Txn};
+
+    /// An entry that writes records.
+    pub(crate) fn puts(term: u64, records: impl IntoIterator<Item = (Bytes, Bytes)>) -> Bytes {
+        let ops = records.into_iter().map(|(key, value)| Op::put(key, value)).collect();
+        Command { term, action: Action::Txn(Txn::of(ops)) }.encode()
+    }
+}

@@ -94,7 +94,9 @@ pub(crate) fn plan_sizes(cluster: &Cluster, scope: &Scope<'_>, now: Time) -> Vec
         .map(|b| Change { target_kib: b.target, before_kib: b.before, after_kib: b.load })
         .collect();
     let moved_kib = moves.iter().map(|m| signed(m.weight_kib)).sum();
-    if is_worth(&changes, moved_kib) { moves } else { Vec::new() }
+    // A plan cut short is a part of a larger one: each of its moves is still one towards the targets.
+    let is_cut_short = moves.len() == PLAN_MOVES_MAX;
+    if is_cut_short || is_worth(&changes, moved_kib) { moves } else { Vec::new() }
 }
 
 pub(super) struct Fill<'a> {
@@ -133,8 +135,8 @@ impl Fill<'_> {
         let typical = source.excess() / surplus_count;
         let mut few: Vec<Slot> = Vec::new();
         for size in [bound, 3 * typical, typical, typical / 3].map(|s| s.min(bound)) {
-            let fitting = list.up_to(unsigned(size), rotation).filter(|s| self.fits(*s, size));
-            few.extend(fitting.take(CANDIDATES));
+            let looked_at = list.up_to(unsigned(size), rotation).take(CANDIDATES_MAX);
+            few.extend(looked_at.filter(|s| self.fits(*s, size)).take(CANDIDATES));
         }
         let scales = Scales::of(bins);
         let best = |slots: &mut dyn Iterator<Item = Slot>| {

@@ -39,7 +39,7 @@ use columns::{Columns, SharedColumns};
 use directory::{Directory, SharedDirectory};
 use fences::Fences;
 use ids::{Ids, SharedIds};
-use page::Page;
+use page::{Draft, Page};
 use reader::{Shared, bare_view, fill_counters};
 
 use crate::model::{Peer, RegionId, RegionReport, RegionView, StoreId, Time};
@@ -74,6 +74,8 @@ pub(crate) struct Index {
     holes: usize,
     total_weight_kib: u64,
     dropped: Vec<RegionId>,
+    /// The last draft of a page, for its memory.
+    scratch: Draft,
 }
 
 impl Index {
@@ -104,6 +106,7 @@ impl Index {
             holes: 1,
             total_weight_kib: 0,
             dropped: Vec::new(),
+            scratch: Draft::default(),
         }
     }
 
@@ -258,32 +261,51 @@ impl Index {
             let (page, at) = self.page_of(slot);
             page.has_range(at, &report.meta.start_key, &report.meta.end_key)
         });
-        let slot = match known {
-            Some(slot) => {
-                self.unlist(slot);
-                slot
+        match known {
+            Some(slot) if same_range => {
+                self.put_in_place(slot, report, print, now);
+                return Ok(Put { range_changed: false });
             }
-            None => self.columns.take_slot(),
-        };
-        if !same_range {
-            self.make_room(known, report);
+            Some(slot) => self.unlist(slot),
+            None => {}
         }
+        let slot = known.unwrap_or_else(|| self.columns.take_slot());
+        self.make_room(known, report);
         self.fill_line(slot, report, print, now);
-        if same_range {
-            let no = self.line(slot).page();
-            let (page, at) = self.page_of(slot);
-            let page = page.with_region(at, &report.meta, report.leader.id);
-            self.directory.publish(no, Arc::new(page));
-        } else {
-            self.splice_in(slot, report);
-        }
+        self.splice_in(slot, report);
         if known.is_none() {
             let columns = &self.columns;
             self.ids.insert(report.meta.id, slot, |slot| columns.line(slot).id());
         }
         self.list(slot);
         self.shared.len.store(self.ids.len(), Relaxed);
-        Ok(Put { range_changed: !same_range })
+        Ok(Put { range_changed: true })
+    }
+
+    /// Other Peers, another leader or epoch; the range stays, and most lists do.
+    fn put_in_place(&mut self, slot: Slot, report: &RegionReport, print: u64, now: Time) {
+        let before = self.replicas(slot);
+        self.count_pending(slot, false);
+        let (old, new) = (self.line(slot).size_kib.load(Relaxed), size_kib(report.size_bytes));
+        if new != 0 && new != old {
+            self.set_size(slot, old, new);
+        }
+        self.fill_line(slot, report, print, now);
+        let no = self.line(slot).page();
+        let (page, at) = self.page_of(slot);
+        let page = page.with_region(at, &report.meta, report.leader.id);
+        self.directory.publish(no, Arc::new(page));
+        let after = self.replicas(slot);
+        let (id, weight) = (report.meta.id, self.weight_kib(slot));
+        let columns = &self.columns;
+        let id_of = |s: Slot| columns.line(s).id();
+        for (store, role) in before.iter().filter(|r| !after.contains(r)) {
+            self.lists[store.0 as usize].remove(*role, id, weight, &id_of);
+        }
+        for (store, role) in after.iter().filter(|r| !before.contains(r)) {
+            self.lists[store.0 as usize].insert(*role, id, slot, weight, &id_of);
+        }
+        self.count_pending(slot, true);
     }
 
     /// Regions that left since the last call, because others took their range.

@@ -119,6 +119,15 @@ impl Page {
         &keys.suffixes[start..keys.suffix_ends[at] as usize]
     }
 
+    /// The first entry that starts at `key` or behind it.
+    pub fn first_from(&self, key: &[u8]) -> usize {
+        match self.find(key) {
+            Some(at) if self.compare_start(at, key) == Ordering::Equal => at,
+            Some(at) => at + 1,
+            None => 0,
+        }
+    }
+
     /// Start key of the entry, compared with `key`.
     pub fn compare_start(&self, at: usize, key: &[u8]) -> Ordering {
         let prefix = &self.keys.prefix;
@@ -198,9 +207,9 @@ impl Page {
             return Page { keys, entries, peers, roles, next: self.next, forward: None };
         }
         let mut draft = Draft::default();
-        draft.push_entries(self, 0..at);
+        draft.push_entries(None, self, 0..at);
         draft.push_region(&self.start_key(at), meta, leader, old.slot);
-        draft.push_entries(self, at + 1..self.len());
+        draft.push_entries(None, self, at + 1..self.len());
         draft.build(0..self.len(), self.end_key(), self.next)
     }
 
@@ -223,6 +232,8 @@ impl Page {
 /// Entries on their way to one or more new pages.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
+    /// The page that each entry comes from; none for a new one.
+    sources: Vec<Option<PageNo>>,
     key_bytes: Vec<u8>,
     key_ends: Vec<usize>,
     entries: Vec<Entry>,
@@ -232,6 +243,21 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
+    pub fn clear(&mut self) {
+        self.sources.clear();
+        self.key_bytes.clear();
+        self.key_ends.clear();
+        self.entries.clear();
+        self.peer_starts.clear();
+        self.peers.clear();
+        self.roles.clear();
+    }
+
+    /// The page that the entry comes from; none for a new one.
+    pub fn source(&self, at: usize) -> Option<PageNo> {
+        self.sources[at]
+    }
+
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -240,7 +266,8 @@ impl Draft {
         &self.entries
     }
 
-    pub fn push_entries(&mut self, page: &Page, range: std::ops::Range<usize>) {
+    /// Entries of a page as they are; `no` is its number.
+    pub fn push_entries(&mut self, no: Option<PageNo>, page: &Page, range: std::ops::Range<usize>) {
         for at in range {
             let entry = page.entries[at];
             if entry.is_hole() && self.ends_in_hole() {
@@ -250,7 +277,7 @@ impl Draft {
             self.key_bytes.extend_from_slice(page.suffix(at));
             let start = entry.peers_start as usize;
             let peers = start..start + entry.peers_len as usize;
-            self.push_entry(entry);
+            self.push_entry(no, entry);
             self.peers.extend_from_slice(&page.peers[peers.clone()]);
             self.roles.extend_from_slice(&page.roles[peers]);
         }
@@ -258,14 +285,17 @@ impl Draft {
 
     pub fn push_region(&mut self, start: &[u8], meta: &RegionMeta, leader: PeerId, slot: Slot) {
         self.key_bytes.extend_from_slice(start);
-        self.push_entry(Entry {
-            id: meta.id,
-            epoch: meta.epoch,
-            slot,
-            peers_start: 0,
-            peers_len: u8::try_from(meta.peers.len()).unwrap_or(u8::MAX),
-            leader: leader_place(&meta.peers, leader),
-        });
+        self.push_entry(
+            None,
+            Entry {
+                id: meta.id,
+                epoch: meta.epoch,
+                slot,
+                peers_start: 0,
+                peers_len: u8::try_from(meta.peers.len()).unwrap_or(u8::MAX),
+                leader: leader_place(&meta.peers, leader),
+            },
+        );
         self.peers.extend(meta.peers.iter().map(|p| (p.id, p.store)));
         self.roles.extend(meta.peers.iter().map(pack_role));
     }
@@ -276,14 +306,17 @@ impl Draft {
             return;
         }
         self.key_bytes.extend_from_slice(start);
-        self.push_entry(Entry {
-            id: RegionId(0),
-            epoch: RegionEpoch::default(),
-            slot: Slot::NONE,
-            peers_start: 0,
-            peers_len: 0,
-            leader: 0,
-        });
+        self.push_entry(
+            None,
+            Entry {
+                id: RegionId(0),
+                epoch: RegionEpoch::default(),
+                slot: Slot::NONE,
+                peers_start: 0,
+                peers_len: 0,
+                leader: 0,
+            },
+        );
     }
 
     fn ends_in_hole(&self) -> bool {
@@ -291,7 +324,8 @@ impl Draft {
     }
 
     /// The key bytes stand already; the Peers follow.
-    fn push_entry(&mut self, entry: Entry) {
+    fn push_entry(&mut self, source: Option<PageNo>, entry: Entry) {
+        self.sources.push(source);
         self.key_ends.push(self.key_bytes.len());
         self.peer_starts.push(self.peers.len());
         self.entries.push(entry);

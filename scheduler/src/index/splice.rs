@@ -144,13 +144,10 @@ impl Index {
             last = Arc::clone(self.directory.page(next));
         }
         // The first entry that starts at or behind the end.
-        let behind = if end.is_empty() {
-            last.len()
-        } else {
-            (0..last.len()).find(|i| last.compare_start(*i, end).is_ge()).unwrap_or(last.len())
-        };
-        let mut draft = Draft::default();
-        draft.push_entries(&first, 0..at);
+        let behind = if end.is_empty() { last.len() } else { last.first_from(end) };
+        let mut draft = std::mem::take(&mut self.scratch);
+        draft.clear();
+        draft.push_entries(Some(first_no), &first, 0..at);
         if first.compare_start(at, start).is_lt() {
             draft.push_hole(&first.start_key(at));
         }
@@ -160,7 +157,7 @@ impl Index {
         if !end.is_empty() && rest_end.as_ref() != end {
             draft.push_hole(end);
         }
-        draft.push_entries(&last, behind..last.len());
+        draft.push_entries(old.last().copied(), &last, behind..last.len());
         let mut next = last.next;
         let mut end_key = Bytes::copy_from_slice(last.end_key());
         if draft.len() < MERGE_BELOW
@@ -168,13 +165,14 @@ impl Index {
         {
             let right = Arc::clone(self.directory.page(right_no));
             if draft.len() + right.len() <= PAGE_ENTRIES_MAX {
-                draft.push_entries(&right, 0..right.len());
+                draft.push_entries(Some(right_no), &right, 0..right.len());
                 old.push(right_no);
                 next = right.next;
                 end_key = Bytes::copy_from_slice(right.end_key());
             }
         }
         self.publish(&old, &draft, &end_key, next);
+        self.scratch = draft;
     }
 
     /// Puts the draft in the place of the `old` pages. The first keeps its number and its start.
@@ -217,8 +215,10 @@ impl Index {
     }
 
     fn name_page(&self, draft: &Draft, cut: Range<usize>, no: PageNo) {
-        for entry in &draft.entries()[cut] {
-            if !entry.is_hole() {
+        for at in cut {
+            let entry = &draft.entries()[at];
+            // Most stay in their page: their lines need not be touched.
+            if !entry.is_hole() && draft.source(at) != Some(no) {
                 self.columns.line(entry.slot).page.store(no.0, Relaxed);
             }
         }

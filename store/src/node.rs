@@ -5,7 +5,7 @@ use std::time::Duration;
 use pd_client::Client;
 use tracing::warn;
 
-use crate::store::StoreError;
+use crate::store::{Prepared, StoreError};
 use crate::{ConfigError, NodeConfig, Store};
 
 /// Between two tries to find PD; it is waited for without end, as a TiKV waits.
@@ -31,12 +31,16 @@ pub struct Node {
 }
 
 impl Node {
-    /// Finds PD and brings all Stores up. If one fails, those already up are stopped again.
+    /// Takes folders and addresses, finds PD and brings all Stores up. If one fails, those already up are stopped again.
     pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
         config.validate()?;
-        let pd = find_pd(&config.pd_endpoints).await?;
-        let mut node = Self { stores: Vec::with_capacity(config.stores.len()) };
+        let mut prepared = Vec::with_capacity(config.stores.len());
         for store in config.stores {
+            prepared.push(Prepared::new(store).await?);
+        }
+        let pd = find_pd(&config.pd_endpoints).await?;
+        let mut node = Self { stores: Vec::with_capacity(prepared.len()) };
+        for store in prepared {
             match Store::start(store, config.tuning.clone(), pd.clone()).await {
                 Ok(store) => node.stores.push(store),
                 Err(error) => {

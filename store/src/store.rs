@@ -12,6 +12,7 @@ use proto::metapb::{self, PeerRole};
 use proto::tikvpb::tikv_server::TikvServer;
 use raft_core::net::{self, Gatekeeper};
 use raft_core::{Runtime, RuntimeConfig};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +56,17 @@ pub enum StoreError {
     Task(#[from] tokio::task::JoinError),
 }
 
+/// A Store that has its folder and its addresses, and knows no PD yet: what is wrong with these is told before any
+/// waiting.
+pub struct Prepared {
+    config: StoreConfig,
+    dir: DataDir,
+    listener: TcpListener,
+    status: Option<TcpListener>,
+    address: String,
+    status_address: String,
+}
+
 /// A running Store.
 pub struct Store {
     core: Arc<StoreCore>,
@@ -67,9 +79,9 @@ pub struct Store {
     _dir: DataDir,
 }
 
-impl Store {
-    /// Brings a Store up: returns once its Regions run and it serves.
-    pub async fn start(config: StoreConfig, tuning: Tuning, pd: Client) -> Result<Self, StoreError> {
+impl Prepared {
+    /// Takes the folder and the addresses.
+    pub async fn new(config: StoreConfig) -> Result<Self, StoreError> {
         let folder = config.data_dir.clone();
         let dir =
             tokio::task::spawn_blocking(move || DataDir::open(&folder)).await?.map_err(BootError::from)?;
@@ -81,7 +93,15 @@ impl Store {
         let address = with_port(&config.advertise_addr, bound.port());
         let status_address =
             status.as_ref().map_or(String::new(), |(_, at)| with_port(&config.status_addr, at.port()));
+        let status = status.map(|(listener, _)| listener);
+        Ok(Self { config, dir, listener, status, address, status_address })
+    }
+}
 
+impl Store {
+    /// Brings a Store up: returns once its Regions run and it serves.
+    pub async fn start(prepared: Prepared, tuning: Tuning, pd: Client) -> Result<Self, StoreError> {
+        let Prepared { config, dir, listener, status, address, status_address } = prepared;
         let ident = boot::ident(&dir, &pd).await?;
         let path = dir.engine();
         let engine = tokio::task::spawn_blocking(move || SledEngine::open(&path)).await??;
@@ -111,7 +131,7 @@ impl Store {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(server::serve(listener, grpc(&core, door, gate), stop.clone()));
-        if let Some((listener, _)) = status {
+        if let Some(listener) = status {
             let data_dir = config.data_dir.display().to_string();
             let pages = Pages { core: core.clone(), address: address.clone(), data_dir };
             tasks.spawn(server::serve(listener, status::router(pages), stop.clone()));

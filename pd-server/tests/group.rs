@@ -1,5 +1,7 @@
 //! Members in one process, over real sockets and files: how a group begins, serves, loses members and comes back.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as expected")]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;

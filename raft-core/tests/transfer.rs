@@ -37,10 +37,16 @@ async fn the_lead_goes_to_whom_it_is_given_and_then_rests() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_region_that_beats_rarely_is_pinged_first() {
-    let cluster =
-        Cluster::bootstrapped(3, |id| GroupConfig { heartbeat_tick: 40, election_tick: 100, ..pd(id) }).await;
+    // The next beat is further away than a transfer waits.
+    let rare = |id| GroupConfig { heartbeat_tick: 90, election_tick: 300, lease: false, ..pd(id) };
+    let cluster = Cluster::bootstrapped(3, rare).await;
     let old = cluster.leader().await;
     let new = (1..=3).find(|id| *id != old).unwrap();
+    eventually("it is silent", || {
+        let progress = cluster.status(old).progress;
+        progress.iter().any(|p| p.id == new && (150..350).contains(&p.heard_ms)).then_some(())
+    })
+    .await;
     cluster.handle(old).transfer_leader(GROUP, new).await.unwrap();
     eventually("it leads", || (cluster.status(new).role == Role::Leader).then_some(())).await;
 }

@@ -63,6 +63,22 @@ fn a_join_moves_little_more_than_the_lower_bound() {
 }
 
 #[test]
+fn few_large_moves_are_under_way_to_a_store_at_a_time() {
+    let mut cluster = Cluster::new(Config::default(), 7, 3);
+    cluster.add_regions(&(0..60).map(|_| (vec![1, 2, 3], 100)).collect::<Vec<_>>());
+    cluster.run(5_000);
+    cluster.add_store(4);
+    let mut most = 0;
+    for _ in 0..300 {
+        cluster.step();
+        let coming =
+            cluster.planner.operators().filter(|o| o.kind == OperatorKind::Region && o.current == 0).count();
+        most = most.max(coming);
+    }
+    assert_eq!(most, 4, "moves of 100 MiB on their way to store 4");
+}
+
+#[test]
 fn leaders_on_one_store_are_spread() {
     let mut cluster = Cluster::new(Config::default(), 7, 6);
     let placements: Vec<_> = (0..60u64).map(|n| (vec![1, n % 5 + 2, (n + 2) % 5 + 2], 10)).collect();

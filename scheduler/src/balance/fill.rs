@@ -14,6 +14,8 @@ use crate::model::{RegionId, StoreId, Time};
 const PLAN_MOVES_MAX: usize = 512;
 /// Candidates looked at for each role and size bound.
 const CANDIDATES: usize = 2;
+/// Regions looked at to find them.
+const LOOKED_AT: usize = 32;
 /// Candidates looked at for each role when none of those will do.
 pub(super) const CANDIDATES_MAX: usize = 512;
 /// Stores in need that are asked for each candidate, and how many of them are scored.
@@ -135,7 +137,7 @@ impl Fill<'_> {
         let typical = source.excess() / surplus_count;
         let mut few: Vec<Slot> = Vec::new();
         for size in [bound, 3 * typical, typical, typical / 3].map(|s| s.min(bound)) {
-            let looked_at = list.up_to(unsigned(size), rotation).take(CANDIDATES_MAX);
+            let looked_at = list.up_to(unsigned(size), rotation).take(LOOKED_AT);
             few.extend(looked_at.filter(|s| self.fits(*s, size)).take(CANDIDATES));
         }
         let scales = Scales::of(bins);

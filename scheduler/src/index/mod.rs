@@ -42,7 +42,7 @@ use ids::{Ids, SharedIds};
 use page::{Draft, Page};
 use reader::{Shared, bare_view, fill_counters};
 
-use crate::model::{Peer, RegionId, RegionReport, RegionView, StoreId, Time};
+use crate::model::{RegionId, RegionReport, RegionView, StoreId, Time};
 use crate::refusal::Refusal;
 
 /// What a Region weighs at least, in KiB: its Raft group costs even when it is empty. It is also what tikv/pd counts.
@@ -92,6 +92,7 @@ impl Index {
             directory: shared_directory,
             columns: Arc::clone(&columns),
             ids: Arc::clone(&ids),
+            store_ids: ArcSwap::from_pointee(Vec::new()),
             len: AtomicUsize::new(0),
         });
         Index {
@@ -144,6 +145,8 @@ impl Index {
             StoreSlot(u16::try_from(self.store_ids.len()).expect("fewer than 65,535 stores, just checked"));
         self.store_ids.push(store);
         self.lists.push(StoreLists::default());
+        // Before any page names it.
+        self.shared.store_ids.store(Arc::new(self.store_ids.clone()));
         self.store_slots.insert(store, slot);
         Ok(slot)
     }
@@ -184,15 +187,15 @@ impl Index {
             return replicas.collect();
         }
         let (page, at) = self.page_of(slot);
-        let leader = page.leader(at).id;
-        let known = |peer: Peer| Some((*self.store_slots.get(&peer.store)?, ListRole::of(&peer, leader)));
-        page.peers(at).filter_map(known).collect()
+        let leader = page.leader(at, &self.store_ids).id;
+        let roles = page.peers(at, &self.store_ids).map(|p| ListRole::of(&p, leader));
+        page.stores(at).iter().copied().zip(roles).collect()
     }
 
     /// A copy of all that is known of a Region.
     pub fn view(&self, slot: Slot) -> RegionView {
         let (page, at) = self.page_of(slot);
-        let mut view = bare_view(page, at);
+        let mut view = bare_view(page, at, &self.store_ids);
         fill_counters(&mut view, self.line(slot), self.columns.ailing(slot).as_deref());
         view
     }
@@ -249,9 +252,8 @@ impl Index {
     /// # Errors
     /// `Refusal::Full`; nothing has changed then.
     pub fn put(&mut self, report: &RegionReport, print: u64, now: Time) -> Result<Put, Refusal> {
-        for peer in &report.meta.peers {
-            self.store_slot(peer.store)?;
-        }
+        let peers = &report.meta.peers;
+        let stores = peers.iter().map(|p| self.store_slot(p.store)).collect::<Result<Vec<_>, _>>()?;
         let known = self.find(report.meta.id);
         if known.is_none() && self.len() >= REGIONS_MAX {
             let (count, limit) = (self.len() as u64, REGIONS_MAX as u64);
@@ -263,7 +265,7 @@ impl Index {
         });
         match known {
             Some(slot) if same_range => {
-                self.put_in_place(slot, report, print, now);
+                self.put_in_place(slot, report, &stores, print, now);
                 return Ok(Put { range_changed: false });
             }
             Some(slot) => self.unlist(slot),
@@ -271,8 +273,8 @@ impl Index {
         }
         let slot = known.unwrap_or_else(|| self.columns.take_slot());
         self.make_room(known, report);
-        self.fill_line(slot, report, print, now);
-        self.splice_in(slot, report);
+        self.fill_line(slot, report, &stores, print, now);
+        self.splice_in(slot, report, &stores);
         if known.is_none() {
             let columns = &self.columns;
             self.ids.insert(report.meta.id, slot, |slot| columns.line(slot).id());
@@ -283,17 +285,24 @@ impl Index {
     }
 
     /// Other Peers, another leader or epoch; the range stays, and most lists do.
-    fn put_in_place(&mut self, slot: Slot, report: &RegionReport, print: u64, now: Time) {
+    fn put_in_place(
+        &mut self,
+        slot: Slot,
+        report: &RegionReport,
+        stores: &[StoreSlot],
+        print: u64,
+        now: Time,
+    ) {
         let before = self.replicas(slot);
         self.count_pending(slot, false);
         let (old, new) = (self.line(slot).size_kib.load(Relaxed), size_kib(report.size_bytes));
         if new != 0 && new != old {
             self.set_size(slot, old, new);
         }
-        self.fill_line(slot, report, print, now);
+        self.fill_line(slot, report, stores, print, now);
         let no = self.line(slot).page();
         let (page, at) = self.page_of(slot);
-        let page = page.with_region(at, &report.meta, report.leader.id);
+        let page = page.with_region(at, &report.meta, stores, report.leader.id);
         self.directory.publish(no, Arc::new(page));
         let after = self.replicas(slot);
         let (id, weight) = (report.meta.id, self.weight_kib(slot));
@@ -314,12 +323,11 @@ impl Index {
     }
 
     /// Writes the whole line, before the page that names it is published.
-    fn fill_line(&mut self, slot: Slot, report: &RegionReport, print: u64, now: Time) {
+    fn fill_line(&mut self, slot: Slot, report: &RegionReport, stores: &[StoreSlot], print: u64, now: Time) {
         let line = self.columns.line(slot);
         let leader = report.leader.id;
-        let store_slots = &self.store_slots;
-        let replicas: Replicas =
-            report.meta.peers.iter().map(|p| (store_slots[&p.store], ListRole::of(p, leader))).collect();
+        let roles = report.meta.peers.iter().map(|p| ListRole::of(p, leader));
+        let replicas: Replicas = stores.iter().copied().zip(roles).collect();
         line.placement.store(placement::pack(&replicas), Relaxed);
         line.fingerprint.store(print, Relaxed);
         if report.term > 0 {
@@ -410,11 +418,9 @@ impl Index {
             return;
         }
         let (page, at) = self.page_of(slot);
-        let stores: Vec<StoreSlot> = page
-            .peers(at)
-            .filter(|p| ailing.pending.contains(&p.id))
-            .filter_map(|p| self.store_slots.get(&p.store).copied())
-            .collect();
+        let pends = page.peers(at, &self.store_ids).map(|p| ailing.pending.contains(&p.id));
+        let stores = page.stores(at).iter().zip(pends);
+        let stores: Vec<StoreSlot> = stores.filter(|(_, pends)| *pends).map(|(store, _)| *store).collect();
         for store in stores {
             let pending = &mut self.lists[store.0 as usize].pending;
             *pending = if add { *pending + 1 } else { *pending - 1 };

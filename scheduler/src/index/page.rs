@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::columns::Slot;
+use super::placement::StoreSlot;
 use crate::model::{Peer, PeerId, PeerRole, RegionEpoch, RegionId, RegionMeta, StoreId};
 
 /// Entries that a page may have: more makes each change dearer, fewer makes more pages.
@@ -52,7 +53,9 @@ struct Keys {
 pub(crate) struct Page {
     keys: Arc<Keys>,
     entries: Box<[Entry]>,
-    peers: Box<[(PeerId, StoreId)]>,
+    peers: Box<[PeerId]>,
+    /// Where each is; the names stand once for the whole index.
+    stores: Box<[StoreSlot]>,
     roles: Box<[u8]>,
     /// The page to the right when this one was made: what was cut off this page is found there.
     pub next: Option<PageNo>,
@@ -163,52 +166,70 @@ impl Page {
             }
     }
 
-    pub fn peers(&self, at: usize) -> impl ExactSizeIterator<Item = Peer> + '_ {
+    fn peer_range(&self, at: usize) -> std::ops::Range<usize> {
         let entry = &self.entries[at];
         let start = entry.peers_start as usize;
-        let range = start..start + entry.peers_len as usize;
-        self.peers[range.clone()].iter().zip(&self.roles[range]).map(|(&(id, store), &role)| {
-            let (role, is_witness) = unpack_role(role);
-            Peer { id, store, role, is_witness }
+        start..start + entry.peers_len as usize
+    }
+
+    /// The numbers of the Stores that hold the Region, in the order of its Peers.
+    pub fn stores(&self, at: usize) -> &[StoreSlot] {
+        &self.stores[self.peer_range(at)]
+    }
+
+    /// The Peers; `names` are the Stores' ids by their numbers.
+    pub fn peers<'a>(&'a self, at: usize, names: &'a [StoreId]) -> impl Iterator<Item = Peer> + 'a {
+        self.peer_range(at).map(|i| {
+            let (role, is_witness) = unpack_role(self.roles[i]);
+            let store = names.get(self.stores[i].0 as usize).copied().unwrap_or_default();
+            Peer { id: self.peers[i], store, role, is_witness }
         })
     }
 
     /// The leader; the default Peer for a hole.
-    pub fn leader(&self, at: usize) -> Peer {
+    pub fn leader(&self, at: usize, names: &[StoreId]) -> Peer {
         let leader = self.entries[at].leader as usize;
-        self.peers(at).nth(leader).unwrap_or_default()
+        self.peers(at, names).nth(leader).unwrap_or_default()
     }
 
-    pub fn meta(&self, at: usize) -> RegionMeta {
+    pub fn meta(&self, at: usize, names: &[StoreId]) -> RegionMeta {
         let entry = &self.entries[at];
         RegionMeta {
             id: entry.id,
             start_key: self.start_key(at),
             end_key: self.end_key_of(at),
             epoch: entry.epoch,
-            peers: self.peers(at).collect(),
+            peers: self.peers(at, names).collect(),
         }
     }
 
-    /// The same page with other Peers, epoch and leader of one Region; its range stays.
-    pub fn with_region(&self, at: usize, meta: &RegionMeta, leader: PeerId) -> Page {
+    /// The same page with other Peers, epoch and leader of one Region; its range stays. `stores` are the numbers of the
+    /// Peers' Stores.
+    pub fn with_region(&self, at: usize, meta: &RegionMeta, stores: &[StoreSlot], leader: PeerId) -> Page {
         let old = self.entries[at];
         if meta.peers.len() == old.peers_len as usize {
-            let (mut entries, mut peers, mut roles) =
-                (self.entries.clone(), self.peers.clone(), self.roles.clone());
+            let mut page = Page {
+                keys: Arc::clone(&self.keys),
+                entries: self.entries.clone(),
+                peers: self.peers.clone(),
+                stores: self.stores.clone(),
+                roles: self.roles.clone(),
+                next: self.next,
+                forward: None,
+            };
             let start = old.peers_start as usize;
             for (i, peer) in meta.peers.iter().enumerate() {
-                peers[start + i] = (peer.id, peer.store);
-                roles[start + i] = pack_role(peer);
+                page.peers[start + i] = peer.id;
+                page.stores[start + i] = stores[i];
+                page.roles[start + i] = pack_role(peer);
             }
-            entries[at].epoch = meta.epoch;
-            entries[at].leader = leader_place(&meta.peers, leader);
-            let keys = Arc::clone(&self.keys);
-            return Page { keys, entries, peers, roles, next: self.next, forward: None };
+            page.entries[at].epoch = meta.epoch;
+            page.entries[at].leader = leader_place(&meta.peers, leader);
+            return page;
         }
         let mut draft = Draft::default();
         draft.push_entries(None, self, 0..at);
-        draft.push_region(&self.start_key(at), meta, leader, old.slot);
+        draft.push_region(meta, stores, leader, old.slot);
         draft.push_entries(None, self, at + 1..self.len());
         draft.build(0..self.len(), self.end_key(), self.next)
     }
@@ -224,7 +245,8 @@ impl Page {
             + keys.suffix_ends.len() * 4
             + keys.end.len()
             + self.entries.len() * size_of::<Entry>()
-            + self.peers.len() * 16
+            + self.peers.len() * 8
+            + self.stores.len() * 2
             + self.roles.len()
     }
 }
@@ -238,7 +260,8 @@ pub(crate) struct Draft {
     key_ends: Vec<usize>,
     entries: Vec<Entry>,
     peer_starts: Vec<usize>,
-    peers: Vec<(PeerId, StoreId)>,
+    peers: Vec<PeerId>,
+    stores: Vec<StoreSlot>,
     roles: Vec<u8>,
 }
 
@@ -250,6 +273,7 @@ impl Draft {
         self.entries.clear();
         self.peer_starts.clear();
         self.peers.clear();
+        self.stores.clear();
         self.roles.clear();
     }
 
@@ -275,16 +299,17 @@ impl Draft {
             }
             self.key_bytes.extend_from_slice(&page.keys.prefix);
             self.key_bytes.extend_from_slice(page.suffix(at));
-            let start = entry.peers_start as usize;
-            let peers = start..start + entry.peers_len as usize;
+            let peers = page.peer_range(at);
             self.push_entry(no, entry);
             self.peers.extend_from_slice(&page.peers[peers.clone()]);
+            self.stores.extend_from_slice(&page.stores[peers.clone()]);
             self.roles.extend_from_slice(&page.roles[peers]);
         }
     }
 
-    pub fn push_region(&mut self, start: &[u8], meta: &RegionMeta, leader: PeerId, slot: Slot) {
-        self.key_bytes.extend_from_slice(start);
+    /// A Region as it is now; `stores` are the numbers of its Peers' Stores.
+    pub fn push_region(&mut self, meta: &RegionMeta, stores: &[StoreSlot], leader: PeerId, slot: Slot) {
+        self.key_bytes.extend_from_slice(&meta.start_key);
         self.push_entry(
             None,
             Entry {
@@ -296,7 +321,8 @@ impl Draft {
                 leader: leader_place(&meta.peers, leader),
             },
         );
-        self.peers.extend(meta.peers.iter().map(|p| (p.id, p.store)));
+        self.peers.extend(meta.peers.iter().map(|p| p.id));
+        self.stores.extend_from_slice(stores);
         self.roles.extend(meta.peers.iter().map(pack_role));
     }
 
@@ -377,6 +403,7 @@ impl Draft {
             }),
             entries,
             peers: self.peers[peers_start..peers_end].into(),
+            stores: self.stores[peers_start..peers_end].into(),
             roles: self.roles[peers_start..peers_end].into(),
             next,
             forward: None,

@@ -11,7 +11,7 @@ use super::directory::SharedDirectory;
 use super::fences::Fences;
 use super::ids::SharedIds;
 use super::page::{Page, PageNo};
-use crate::model::{RegionId, RegionView, Time};
+use crate::model::{RegionId, RegionView, StoreId, Time};
 
 /// How often a lookup starts again when the writer changes the very place under it. Each start again means that the
 /// writer has moved on, so this many in a row do not happen; the bound is there because every loop has one.
@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     pub directory: Arc<SharedDirectory>,
     pub columns: Arc<SharedColumns>,
     pub ids: Arc<SharedIds>,
+    /// The Stores' ids by their numbers; only ever grows.
+    pub store_ids: ArcSwap<Vec<StoreId>>,
     pub len: AtomicUsize,
 }
 
@@ -198,17 +200,18 @@ impl RegionReader {
         if entry.is_hole() {
             return None;
         }
-        let mut view = bare_view(page, at);
+        let names = self.shared.store_ids.load();
+        let mut view = bare_view(page, at, &names);
         let is_same = self.shared.columns.with_line(entry.slot, |line, ailing| {
             fill_counters(&mut view, line, ailing.as_deref());
             line.id() == entry.id
         });
-        if is_same == Some(true) { Some(view) } else { Some(bare_view(page, at)) }
+        if is_same == Some(true) { Some(view) } else { Some(bare_view(page, at, &names)) }
     }
 }
 
-pub(crate) fn bare_view(page: &Page, at: usize) -> RegionView {
-    RegionView { meta: page.meta(at), leader: page.leader(at), ..RegionView::default() }
+pub(crate) fn bare_view(page: &Page, at: usize, names: &[StoreId]) -> RegionView {
+    RegionView { meta: page.meta(at, names), leader: page.leader(at, names), ..RegionView::default() }
 }
 
 pub(crate) fn fill_counters(

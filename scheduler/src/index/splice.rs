@@ -10,6 +10,7 @@ use super::Index;
 use super::columns::Slot;
 use super::fences::Fence;
 use super::page::{Draft, PAGE_ENTRIES_MAX, PageNo};
+use super::placement::StoreSlot;
 use crate::model::{RegionId, RegionReport};
 use crate::refusal::Refusal;
 
@@ -83,10 +84,10 @@ impl Index {
     }
 
     /// Gives the Region its place. Its line is filled.
-    pub(super) fn splice_in(&mut self, slot: Slot, report: &RegionReport) {
+    pub(super) fn splice_in(&mut self, slot: Slot, report: &RegionReport, stores: &[StoreSlot]) {
         let meta = &report.meta;
         self.replace_range(&meta.start_key, &meta.end_key, |draft| {
-            draft.push_region(&meta.start_key, meta, report.leader.id, slot);
+            draft.push_region(meta, stores, report.leader.id, slot);
         });
     }
 

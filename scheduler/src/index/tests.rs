@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{DownPeer, PeerId, PeerRole, RegionEpoch, RegionMeta};
+use crate::model::{DownPeer, Peer, PeerId, PeerRole, RegionEpoch, RegionMeta};
 
 impl Index {
     /// The page that holds this key, as it is published.
@@ -136,7 +136,7 @@ fn blow() -> impl Strategy<Value = Blow> {
         0..6u64,
         prop::sample::subsequence(vec![1, 2, 3, 4, 5, 6u64], 1..=5),
         any::<bool>(),
-        0..200u64,
+        (0..5u64).prop_map(|n| n * 37),
     )
         .prop_map(|(id, start, len, version, conf_ver, term, peers, pending, size_mib)| Blow {
             id,

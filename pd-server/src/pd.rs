@@ -108,6 +108,8 @@ impl Pd {
             "member starts"
         );
 
+        tell_what_is_odd(&config, &roster);
+
         let listeners = PeerListeners::bind(&config.peer_urls).await?;
         let door = Arc::new(Door(Arc::downgrade(&roster)));
         let gatekeeper: Arc<dyn raft_core::net::Gatekeeper> = door.clone();
@@ -206,6 +208,21 @@ async fn begin(
         info!("the group has begun");
     }
     Ok(())
+}
+
+/// What is allowed and hardly meant.
+fn tell_what_is_odd(config: &Config, roster: &Roster) {
+    for url in config.advertise_client_urls.iter().chain(&config.advertise_peer_urls) {
+        if url.is_unspecified() {
+            warn!(%url, "nobody can connect to the advertised URL; set advertise-client-urls and advertise-peer-urls");
+        }
+    }
+    let Some(agreement) = roster.agreement() else { return };
+    let mut configured: Vec<_> = config.initial_cluster.iter().map(|member| member.name.as_str()).collect();
+    configured.sort_unstable();
+    if configured != agreement.members.iter().map(|member| member.name.as_str()).collect::<Vec<_>>() {
+        info!("initial-cluster is not what the group began with; it only counts at the first start");
+    }
 }
 
 /// A member alone refuses a clock that is far ahead of what it last gave out (rule 6).

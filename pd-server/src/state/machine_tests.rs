@@ -9,6 +9,7 @@ use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, p
 use proto::eraftpb::ConfState;
 
 use super::*;
+use crate::state::layout::{Position, Version};
 use crate::state::{Compare, Event, EventKind, KeyRange, KeyValue, OpResult, Relation, Target, TxnResult};
 
 fn entry(index: u64, action: Action) -> Committed {
@@ -409,4 +410,32 @@ fn watches_wait_and_see_only_their_range() {
         view.range(&KeyRange::single("a"), 0, Some(Revision(9))),
         Err(KvError::Future { asked: Revision(9), newest: Revision(3) })
     );
+}
+
+#[test]
+fn half_an_entry_is_invisible_and_applying_it_again_mends_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut machine, view) = Machine::open(dir.path().join("a")).unwrap();
+    put(&mut machine, 1, "a", "1");
+    let seen = image(&machine, &view);
+    // What a crash between the batches of an entry leaves: versions and history, but neither revision nor mark.
+    let at = Position { revision: Revision(2), sub: 0 };
+    let half = Version { create_revision: 1, version: 2, lease: 0, value: "half".into() };
+    let mut batch = sled::Batch::default();
+    batch.insert(layout::data_key(b"a", at), half.encoded());
+    batch.insert(layout::history_key(at), b"a");
+    machine.tables.write(batch).unwrap();
+    assert_eq!(image(&machine, &view), seen);
+    let mut watch = view.watch(KeyRange::single("a"), Some(Revision(2))).unwrap();
+    assert!(futures::FutureExt::now_or_never(watch.next()).is_none(), "an event of an unpublished revision");
+    let mut file = Vec::new();
+    let mark = machine.snapshot().unwrap()(&mut file).unwrap();
+    let (mut other, other_view) = Machine::open(dir.path().join("b")).unwrap();
+    other.install(mark, &mut file.as_slice()).unwrap();
+    assert_eq!(image(&other, &other_view), seen);
+
+    put(&mut machine, 2, "a", "whole");
+    assert_eq!(view.get(b"a").unwrap().unwrap().value, "whole");
+    let batch = futures::FutureExt::now_or_never(watch.next()).unwrap().unwrap();
+    assert_eq!((batch.events.len(), batch.events[0].kv.value.as_ref()), (1, &b"whole"[..]));
 }

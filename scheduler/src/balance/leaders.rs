@@ -10,7 +10,7 @@ use crate::index::{ListRole, Slot, flag};
 use crate::model::{RegionId, StoreId, Time};
 
 /// Regions of one Store that are looked at for a chain; the rotation begins elsewhere the next time.
-const LOOKED_AT_MAX: usize = 1024;
+const LOOKED_AT_MAX: usize = 256;
 /// Transfers of one chain.
 const CHAIN_MAX: usize = 16;
 
@@ -41,7 +41,7 @@ pub(crate) fn plan_leaders(
     let mut sources: Vec<(u64, StoreId)> =
         leads.iter().filter(|(_, n)| **n >= least + 2).map(|(s, n)| (*n, *s)).collect();
     sources.sort_by_key(|(n, s)| (std::cmp::Reverse(*n), *s));
-    let search = Search { cluster, scope, planned, leads: &leads };
+    let mut search = Search { cluster, scope, planned, leads: &leads, closed: BTreeSet::new() };
     sources.into_iter().find_map(|(_, source)| search.chain_from(source))
 }
 
@@ -50,11 +50,17 @@ struct Search<'a> {
     scope: &'a Scope<'a>,
     planned: &'a BTreeSet<RegionId>,
     leads: &'a BTreeMap<StoreId, u64>,
+    /// Stores from which a search found nothing. What they reach is no more than what that search reached, and the Stores
+    /// asked later lead no more.
+    closed: BTreeSet<StoreId>,
 }
 
 impl Search<'_> {
     /// The shortest chain to a Store that leads at least two fewer; of equally long ones, to that which leads least.
-    fn chain_from(&self, source: StoreId) -> Option<Vec<Transfer>> {
+    fn chain_from(&mut self, source: StoreId) -> Option<Vec<Transfer>> {
+        if self.closed.contains(&source) {
+            return None;
+        }
         let bound = self.leads[&source] - 2;
         let mut came_by: BTreeMap<StoreId, Transfer> = BTreeMap::new();
         let mut ring = VecDeque::from([source]);
@@ -73,8 +79,12 @@ impl Search<'_> {
             if let Some(end) = end {
                 return Some(chain_to(*end, source, &came_by));
             }
+            if next_ring.is_empty() {
+                break;
+            }
             ring = next_ring;
         }
+        self.closed.extend(came_by.into_keys());
         None
     }
 

@@ -38,6 +38,7 @@ pub struct EnvelopeContext {
 }
 
 /// The door of one Store.
+#[derive(Clone)]
 pub struct Door {
     core: Arc<StoreCore>,
     handle: Handle,
@@ -118,6 +119,18 @@ impl Inbound for Door {
     }
 
     fn snapshot(&self, envelope: Envelope, file: PathBuf) {
+        // The file is read through, which may take a while.
+        let door = self.clone();
+        tokio::task::spawn_blocking(move || door.take_snapshot(envelope, file));
+    }
+
+    fn snapshot_dir(&self) -> PathBuf {
+        self.handle.snapshot_dir()
+    }
+}
+
+impl Door {
+    fn take_snapshot(&self, envelope: Envelope, file: PathBuf) {
         match self.judge_snapshot(&envelope, &file) {
             Ok(()) => self.handle.step_snapshot(envelope, file),
             Err(why) => {
@@ -129,12 +142,6 @@ impl Inbound for Door {
         }
     }
 
-    fn snapshot_dir(&self) -> PathBuf {
-        self.handle.snapshot_dir()
-    }
-}
-
-impl Door {
     fn judge_snapshot(&self, envelope: &Envelope, file: &Path) -> Result<(), String> {
         let context = EnvelopeContext::decode(envelope.context.clone()).map_err(|error| error.to_string())?;
         let message = envelope.message.as_ref().ok_or("no message")?;

@@ -22,6 +22,8 @@ use crate::{KeyRange, PeerId, RegionId, StoreCore, StoreId, keys};
 pub const MAX_CREATIONS: usize = 1_024;
 /// Between two looks for peers without a leader.
 const STALE_LOOK: Duration = Duration::from_secs(1);
+/// Between two rounds of asking PD.
+const ASK_PAUSE: Duration = Duration::from_millis(200);
 /// Peers asked about in one look; the others wait for the next.
 const MAX_ASKED: usize = 64;
 /// How long PD may take to answer about one peer.
@@ -46,34 +48,42 @@ enum Refusal {
 }
 
 /// Creates and removes peers until dropped.
-pub async fn run(core: Arc<StoreCore>, pd: pd_client::Client, mut creations: mpsc::Receiver<Creation>) {
-    let mut leaderless = HashMap::new();
-    let mut look = tokio::time::interval(STALE_LOOK);
-    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+pub async fn run(core: Arc<StoreCore>, pd: pd_client::Client, creations: mpsc::Receiver<Creation>) {
+    // Side by side: births and deaths must not wait for a PD that does not answer.
+    tokio::join!(births_and_deaths(&core, creations), doubts(&core, &pd));
+}
+
+async fn births_and_deaths(core: &Arc<StoreCore>, mut creations: mpsc::Receiver<Creation>) {
     loop {
         tokio::select! {
             creation = creations.recv() => {
                 let Some(creation) = creation else { return };
-                if let Err(error) = create(&core, creation).await {
+                if let Err(error) = create(core, creation).await {
                     error!(store = %core.id, %error, "a peer could not be created");
                 }
             }
             () = core.signals.doomed.rung() => {
                 for region in core.signals.doomed.take() {
-                    if let Err(error) = destroy(&core, region).await {
-                        error!(store = %core.id, %region, %error, "a peer could not be removed; it is tried again at the next start");
+                    if let Err(error) = destroy(core, region).await {
+                        error!(store = %core.id, %region, %error, "a peer is not removed; the next start goes on with it");
                     }
                 }
             }
-            () = core.signals.doubtful.rung() => {
-                let regions = core.signals.doubtful.take();
-                ask_pd(&core, &pd, regions).await;
-            }
-            _ = look.tick() => {
-                let regions = find_leaderless(&core, &mut leaderless);
-                ask_pd(&core, &pd, regions).await;
-            }
         }
+    }
+}
+
+async fn doubts(core: &StoreCore, pd: &pd_client::Client) {
+    let mut leaderless = HashMap::new();
+    loop {
+        // A bell that rings in between is heard after the pause: PD is asked once for many messages.
+        tokio::time::sleep(ASK_PAUSE).await;
+        let mut regions = match tokio::time::timeout(STALE_LOOK, core.signals.doubtful.rung()).await {
+            Ok(()) => core.signals.doubtful.take(),
+            Err(_) => Vec::new(),
+        };
+        regions.extend(find_leaderless(core, &mut leaderless));
+        ask_pd(core, pd, regions).await;
     }
 }
 

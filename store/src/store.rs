@@ -1,7 +1,6 @@
 //! One Store, from its folder to its last message.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -141,7 +140,7 @@ impl Store {
         tasks.spawn(lifecycle::run(core.clone(), pd.clone(), to_create));
         tasks.spawn(splitter::run(core.clone(), pd.clone()));
         tasks.spawn(heartbeat::run_regions(core.clone(), pd.clone()));
-        tasks.spawn(heartbeat::run_store(core.clone(), pd, disk, Arc::new(AtomicU64::new(0))));
+        tasks.spawn(heartbeat::run_store(core.clone(), pd, disk));
         info!(store = %core.id, address, status = status_address, regions = core.regions.len(), "store serves");
         Ok(Self { core, runtime, tasks, stop, address, status_address, _dir: dir })
     }

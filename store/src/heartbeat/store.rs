@@ -3,13 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use proto::pdpb::{StoreStats, TimeInterval};
 use tracing::{info, warn};
 
 use super::unix_seconds;
 use crate::StoreCore;
+use crate::region::Stage;
 
 /// The disk of a Store.
 #[derive(Clone, Debug)]
@@ -53,8 +53,23 @@ fn folder_bytes(folder: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
-/// Sends heartbeats until dropped. `receiving` counts snapshots on their way in.
-pub async fn run(core: Arc<StoreCore>, pd: pd_client::Client, disk: Disk, receiving: Arc<AtomicU64>) {
+/// Snapshots under way: (sent by leaders here, being installed here).
+fn snapshots(core: &StoreCore) -> (u32, u32) {
+    let (mut sending, mut applying) = (0, 0);
+    for peer in core.regions.all() {
+        applying += u32::from(peer.stage_now() == Stage::Applying);
+        let sent = core.handle().and_then(|handle| {
+            peer.with_status(handle, |status| {
+                status.progress.iter().filter(|progress| progress.snapshot).count()
+            })
+        });
+        sending += u32::try_from(sent.unwrap_or(0)).unwrap_or(u32::MAX);
+    }
+    (sending, applying)
+}
+
+/// Sends heartbeats until dropped.
+pub async fn run(core: Arc<StoreCore>, pd: pd_client::Client, disk: Disk) {
     let start_time = unix_seconds();
     let mut since = start_time;
     let mut version = String::new();
@@ -73,13 +88,15 @@ pub async fn run(core: Arc<StoreCore>, pd: pd_client::Client, disk: Disk, receiv
         };
         let now = unix_seconds();
         let flow = core.flow.take();
+        let (sending, applying) = snapshots(&core);
         let stats = StoreStats {
             store_id: core.id.0,
             capacity: usage.capacity,
             available: usage.available,
             used_size: usage.used,
             region_count: u32::try_from(core.regions.len()).unwrap_or(u32::MAX),
-            receiving_snap_count: u32::try_from(receiving.load(Ordering::Relaxed)).unwrap_or(u32::MAX),
+            sending_snap_count: sending,
+            applying_snap_count: applying,
             start_time: u32::try_from(start_time).unwrap_or(u32::MAX),
             bytes_written: flow.bytes_written,
             keys_written: flow.keys_written,

@@ -1,7 +1,7 @@
 //! A peer of a Region on this Store, as all its users share it: state machine, raw service, heartbeats, splits.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -18,6 +18,7 @@ const MAX_SENDERS: usize = 16;
 
 /// Which part of its life a peer is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Stage {
     /// Waits for its first snapshot.
     Empty,
@@ -38,7 +39,8 @@ pub struct Peer {
     stage: Mutex<Stage>,
     // Counts changes of the stage: a reader that finds it unchanged after reading has read whole data.
     generation: AtomicU64,
-    readable: AtomicBool,
+    // The stage for those who only look and must not wait for an install that holds it.
+    seen_stage: AtomicU8,
     admin: AtomicBool,
     heir_until: Mutex<Option<Instant>>,
     senders: Mutex<HashMap<PeerId, StoreId>>,
@@ -63,7 +65,7 @@ impl Peer {
             region: ArcSwap::from_pointee(region),
             stage: Mutex::new(stage),
             generation: AtomicU64::new(0),
-            readable: AtomicBool::new(stage == Stage::Normal),
+            seen_stage: AtomicU8::new(stage as u8),
             admin: AtomicBool::new(false),
             heir_until: Mutex::new(None),
             senders: Mutex::new(HashMap::new()),
@@ -107,14 +109,21 @@ impl Peer {
     /// Changes the stage of whoever holds it.
     pub fn set_stage(&self, held: &mut MutexGuard<'_, Stage>, stage: Stage) {
         **held = stage;
-        self.readable.store(stage == Stage::Normal, Ordering::SeqCst);
+        self.seen_stage.store(stage as u8, Ordering::SeqCst);
         self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Changes with each change of the stage; `None` while the data is not whole.
     pub fn generation(&self) -> Option<u64> {
         let generation = self.generation.load(Ordering::SeqCst);
-        self.readable.load(Ordering::SeqCst).then_some(generation)
+        (self.stage_now() == Stage::Normal).then_some(generation)
+    }
+
+    /// The stage at this moment, without waiting for whoever holds it.
+    pub fn stage_now(&self) -> Stage {
+        let seen = self.seen_stage.load(Ordering::SeqCst);
+        let all = [Stage::Empty, Stage::Normal, Stage::Applying, Stage::Dying];
+        all.into_iter().find(|stage| *stage as u8 == seen).unwrap_or(Stage::Dying)
     }
 
     /// The right to change range or peers, if no one has it.

@@ -190,6 +190,14 @@ mod tests {
         assert_eq!(ids, [3, 301]);
     }
 
+    /// What a Store of the first version wrote: must be read as long as there are such Stores.
+    #[test]
+    fn bytes_of_the_first_version_are_read() {
+        let written = hex::decode("0A0E08022204080110012A0408031001180320092803").unwrap();
+        assert_eq!(RegionState::decode(written.as_slice()).unwrap(), state(2, StateStage::Normal));
+        assert_eq!(state(2, StateStage::Normal).encode_to_vec(), written);
+    }
+
     #[test]
     fn only_a_whole_peer_has_a_mark() {
         let mark = state(2, StateStage::Normal).mark();

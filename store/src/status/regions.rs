@@ -19,7 +19,7 @@ pub async fn page(State(pages): State<Pages>) -> Json<Vec<Value>> {
 fn describe(core: &StoreCore, peer: &Peer) -> Value {
     let region = peer.region();
     let epoch = epoch_of(&region);
-    let stage = *peer.stage();
+    let stage = peer.stage_now();
     let status = core.handle().and_then(|handle| peer.with_status(handle, Clone::clone)).unwrap_or_default();
     let leader = region.peers.iter().find(|there| there.id == status.leader);
     let peers: Vec<Value> = region

@@ -228,10 +228,58 @@ impl Page {
             return page;
         }
         let mut draft = Draft::default();
-        draft.push_entries(None, self, 0..at);
         draft.push_region(meta, stores, leader, old.slot);
-        draft.push_entries(None, self, at + 1..self.len());
-        draft.build(0..self.len(), self.end_key(), self.next)
+        self.spliced(at..at + 1, &draft).expect("its start key is the one that is there")
+    }
+
+    /// The same page with the drafted entries in the place of `range`, whose ends must be the same; none when a start key
+    /// lacks the page's common prefix. Whole runs are copied: this is what a new Region costs.
+    pub fn spliced(&self, range: std::ops::Range<usize>, draft: &Draft) -> Option<Page> {
+        let keys = &self.keys;
+        let prefix_len = keys.prefix.len();
+        if !(0..draft.len()).all(|at| draft.start_key(at).starts_with(&keys.prefix)) {
+            return None;
+        }
+        let byte_at = |at: usize| if at == 0 { 0 } else { keys.suffix_ends[at - 1] };
+        let (head, tail) = (byte_at(range.start), byte_at(range.end));
+        let mut suffixes = Vec::with_capacity(keys.suffixes.len() + draft.key_bytes.len());
+        let mut suffix_ends = Vec::with_capacity(self.len() - range.len() + draft.len());
+        suffixes.extend_from_slice(&keys.suffixes[..head as usize]);
+        suffix_ends.extend_from_slice(&keys.suffix_ends[..range.start]);
+        for at in 0..draft.len() {
+            suffixes.extend_from_slice(&draft.start_key(at)[prefix_len..]);
+            suffix_ends.push(offset(suffixes.len()));
+        }
+        let behind = offset(suffixes.len());
+        suffixes.extend_from_slice(&keys.suffixes[tail as usize..]);
+        suffix_ends.extend(keys.suffix_ends[range.end..].iter().map(|end| end - tail + behind));
+
+        let peer_at = |at: usize| self.entries.get(at).map_or(self.peers.len(), |e| e.peers_start as usize);
+        let (head, tail) = (peer_at(range.start), peer_at(range.end));
+        let mut entries = Vec::with_capacity(suffix_ends.len());
+        entries.extend_from_slice(&self.entries[..range.start]);
+        for (entry, start) in draft.entries.iter().zip(&draft.peer_starts) {
+            entries.push(Entry { peers_start: peer_offset(head + start), ..*entry });
+        }
+        let behind = head + draft.peers.len();
+        for entry in &self.entries[range.end..] {
+            let start = entry.peers_start as usize - tail + behind;
+            entries.push(Entry { peers_start: peer_offset(start), ..*entry });
+        }
+        Some(Page {
+            keys: Arc::new(Keys {
+                prefix: keys.prefix.clone(),
+                suffixes: suffixes.into_boxed_slice(),
+                suffix_ends: suffix_ends.into_boxed_slice(),
+                end: keys.end.clone(),
+            }),
+            entries: entries.into_boxed_slice(),
+            peers: joined(&self.peers[..head], &draft.peers, &self.peers[tail..]),
+            stores: joined(&self.stores[..head], &draft.stores, &self.stores[tail..]),
+            roles: joined(&self.roles[..head], &draft.roles, &self.roles[tail..]),
+            next: self.next,
+            forward: None,
+        })
     }
 
     /// Bytes that it takes on the heap, keys included.
@@ -291,7 +339,7 @@ impl Draft {
     }
 
     /// Entries of a page as they are; `no` is its number.
-    pub fn push_entries(&mut self, no: Option<PageNo>, page: &Page, range: std::ops::Range<usize>) {
+    pub fn push_entries(&mut self, no: PageNo, page: &Page, range: std::ops::Range<usize>) {
         for at in range {
             let entry = page.entries[at];
             if entry.is_hole() && self.ends_in_hole() {
@@ -300,10 +348,27 @@ impl Draft {
             self.key_bytes.extend_from_slice(&page.keys.prefix);
             self.key_bytes.extend_from_slice(page.suffix(at));
             let peers = page.peer_range(at);
-            self.push_entry(no, entry);
+            self.push_entry(Some(no), entry);
             self.peers.extend_from_slice(&page.peers[peers.clone()]);
             self.stores.extend_from_slice(&page.stores[peers.clone()]);
             self.roles.extend_from_slice(&page.roles[peers]);
+        }
+    }
+
+    /// The entries of another draft.
+    pub fn push_draft(&mut self, other: &Draft) {
+        for at in 0..other.len() {
+            let entry = other.entries[at];
+            if entry.is_hole() && self.ends_in_hole() {
+                continue;
+            }
+            self.key_bytes.extend_from_slice(other.start_key(at));
+            let start = other.peer_starts[at];
+            let peers = start..start + entry.peers_len as usize;
+            self.push_entry(other.sources[at], entry);
+            self.peers.extend_from_slice(&other.peers[peers.clone()]);
+            self.stores.extend_from_slice(&other.stores[peers.clone()]);
+            self.roles.extend_from_slice(&other.roles[peers]);
         }
     }
 
@@ -391,8 +456,7 @@ impl Draft {
         let peers_end = self.peer_starts.get(range.end).copied().unwrap_or(self.peers.len());
         let mut entries: Box<[Entry]> = self.entries[range.clone()].into();
         for (entry, at) in entries.iter_mut().zip(range) {
-            entry.peers_start = u16::try_from(self.peer_starts[at] - peers_start)
-                .expect("a page has at most 128 entries of at most 64 peers");
+            entry.peers_start = peer_offset(self.peer_starts[at] - peers_start);
         }
         Page {
             keys: Arc::new(Keys {
@@ -409,6 +473,22 @@ impl Draft {
             forward: None,
         }
     }
+}
+
+fn joined<T: Copy>(head: &[T], middle: &[T], tail: &[T]) -> Box<[T]> {
+    let mut all = Vec::with_capacity(head.len() + middle.len() + tail.len());
+    all.extend_from_slice(head);
+    all.extend_from_slice(middle);
+    all.extend_from_slice(tail);
+    all.into_boxed_slice()
+}
+
+fn offset(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("128 keys of a message each are below 4 GiB")
+}
+
+fn peer_offset(peers: usize) -> u16 {
+    u16::try_from(peers).expect("a page has at most 128 entries of at most 64 peers")
 }
 
 fn common_prefix(a: &[u8], b: &[u8]) -> usize {

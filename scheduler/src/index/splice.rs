@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::Index;
 use super::columns::Slot;
 use super::fences::Fence;
-use super::page::{Draft, PAGE_ENTRIES_MAX, PageNo};
+use super::page::{Draft, Entry, PAGE_ENTRIES_MAX, Page, PageNo};
 use super::placement::StoreSlot;
 use crate::model::{RegionId, RegionReport};
 use crate::refusal::Refusal;
@@ -148,7 +148,6 @@ impl Index {
         let behind = if end.is_empty() { last.len() } else { last.first_from(end) };
         let mut draft = std::mem::take(&mut self.scratch);
         draft.clear();
-        draft.push_entries(Some(first_no), &first, 0..at);
         if first.compare_start(at, start).is_lt() {
             draft.push_hole(&first.start_key(at));
         }
@@ -158,7 +157,47 @@ impl Index {
         if !end.is_empty() && rest_end.as_ref() != end {
             draft.push_hole(end);
         }
-        draft.push_entries(old.last().copied(), &last, behind..last.len());
+        if old.len() > 1 || !self.splice_page(first_no, &first, at..behind, &draft) {
+            let middle = std::mem::take(&mut draft);
+            self.rebuild(old, (&first, at), &middle, (&last, behind), &mut draft);
+            draft = middle;
+        }
+        self.scratch = draft;
+    }
+
+    /// The common case: the page keeps its bounds and stays within its size. False when it does not.
+    fn splice_page(&mut self, no: PageNo, page: &Page, range: Range<usize>, draft: &Draft) -> bool {
+        let entries = page.entries();
+        let len = page.len() - range.len() + draft.len();
+        let fits = len <= PAGE_ENTRIES_MAX && (len >= MERGE_BELOW || page.next.is_none());
+        let is_hole = |entry: Option<&Entry>| entry.is_some_and(Entry::is_hole);
+        // Two holes side by side become one: not here.
+        let holes_meet = is_hole(draft.entries().first()) && is_hole(entries[..range.start].last())
+            || is_hole(draft.entries().last()) && is_hole(entries.get(range.end));
+        if !fits || holes_meet {
+            return false;
+        }
+        let Some(spliced) = page.spliced(range.clone(), draft) else { return false };
+        let holes = |entries: &[Entry]| entries.iter().filter(|e| e.is_hole()).count();
+        self.holes = self.holes + holes(draft.entries()) - holes(&entries[range]);
+        self.directory.publish(no, Arc::new(spliced));
+        self.name_page(draft, 0..draft.len(), no);
+        true
+    }
+
+    /// Makes the pages anew: what stands before in the first, the middle, what stands behind in the last.
+    fn rebuild(
+        &mut self,
+        mut old: Vec<PageNo>,
+        (first, at): (&Page, usize),
+        middle: &Draft,
+        (last, behind): (&Page, usize),
+        draft: &mut Draft,
+    ) {
+        let last_no = old[old.len() - 1];
+        draft.push_entries(old[0], first, 0..at);
+        draft.push_draft(middle);
+        draft.push_entries(last_no, last, behind..last.len());
         let mut next = last.next;
         let mut end_key = Bytes::copy_from_slice(last.end_key());
         if draft.len() < MERGE_BELOW
@@ -166,14 +205,13 @@ impl Index {
         {
             let right = Arc::clone(self.directory.page(right_no));
             if draft.len() + right.len() <= PAGE_ENTRIES_MAX {
-                draft.push_entries(Some(right_no), &right, 0..right.len());
+                draft.push_entries(right_no, &right, 0..right.len());
                 old.push(right_no);
                 next = right.next;
                 end_key = Bytes::copy_from_slice(right.end_key());
             }
         }
-        self.publish(&old, &draft, &end_key, next);
-        self.scratch = draft;
+        self.publish(&old, draft, &end_key, next);
     }
 
     /// Puts the draft in the place of the `old` pages. The first keeps its number and its start.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::Planner;
 use crate::checker;
 use crate::index::{REGION_PEERS_MAX, Slot, fingerprint, flag};
-use crate::model::{NodeState, RegionReport, Time};
+use crate::model::{NodeState, Peer, PeerRole, RegionReport, StoreState, Time};
 use crate::refusal::Refusal;
 
 /// Heartbeats whose lines are touched before the first of them is handled, so that the memory's delays overlap.
@@ -85,10 +85,24 @@ impl Planner {
         if self.operators.runs(id) {
             self.cluster.index.line(slot).set(flag::OPERATOR, true);
             self.advance_operator(now, id);
+        } else if self.is_plainly_healthy(report) {
+            self.unhealthy.remove(&id);
         } else {
             self.look_at(now, slot);
         }
         Ok(())
+    }
+
+    /// What the checker would say of almost all Regions, without asking the index.
+    fn is_plainly_healthy(&self, report: &RegionReport) -> bool {
+        let peers = &report.meta.peers;
+        let is_in_place = |p: &Peer| {
+            let store = self.cluster.stores.get(p.store);
+            p.role == PeerRole::Voter && store.is_some_and(|s| s.state() == StoreState::Up && !s.is_lost)
+        };
+        peers.len() == self.cluster.config.max_replicas
+            && report.down.is_empty()
+            && peers.iter().all(is_in_place)
     }
 
     /// What a store must never send.

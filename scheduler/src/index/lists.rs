@@ -9,8 +9,6 @@ use crate::model::RegionId;
 
 /// Slots in a run; a run is cut in two when it is full. Bounds what an insertion moves.
 const RUN_SLOTS_MAX: usize = 256;
-/// Guesses by proportion before a search halves.
-const GUESSES_MAX: usize = 4;
 
 /// Bucket of a weight: four an octave.
 fn bucket_of(weight_kib: u64) -> u8 {
@@ -26,92 +24,91 @@ struct Bucket {
     len: usize,
 }
 
-/// Never empty.
+/// A part of a bucket. Never empty. Ids stand as offsets in 32 bits, so that a search misses no line of the columns.
 #[derive(Debug)]
 struct Run {
+    /// No id of the run is lower.
     first: RegionId,
-    slots: Vec<Slot>,
+    slots: Vec<(u32, Slot)>,
 }
 
 impl Run {
-    /// The first slot whose Region's id is not below `id`. Each id asked for costs a miss of the cache and ids are drawn
-    /// in a row, so the first guesses follow the proportion; then halving bounds the rest.
-    fn place_of(&self, id: RegionId, behind: Option<RegionId>, id_of: &impl Fn(Slot) -> RegionId) -> usize {
-        let (mut low, mut high) = (0, self.slots.len());
-        let mut low_id = self.first.0;
-        let mut high_id = behind.unwrap_or_else(|| RegionId(self.slots.last().map_or(0, |s| id_of(*s).0))).0;
-        let mut guesses = 0;
-        while low < high {
-            let middle = if guesses < GUESSES_MAX && high_id > low_id {
-                let part = u128::from(id.0.saturating_sub(low_id)) * (high - low) as u128;
-                (low + (part / u128::from(high_id - low_id)) as usize).min(high - 1)
-            } else {
-                usize::midpoint(low, high)
-            };
-            guesses += 1;
-            let found = id_of(self.slots[middle]);
-            if found < id {
-                (low, low_id) = (middle + 1, found.0);
-            } else {
-                (high, high_id) = (middle, found.0);
-                if found == id {
-                    return middle;
-                }
-            }
-        }
-        low
+    fn of(id: RegionId, slot: Slot) -> Run {
+        Run { first: id, slots: vec![(0, slot)] }
+    }
+
+    /// Takes the upper half off.
+    fn cut(&mut self) -> Run {
+        let mut slots = self.slots.split_off(self.slots.len() / 2);
+        self.slots.shrink_to_fit();
+        let base = slots[0].0;
+        slots.iter_mut().for_each(|(offset, _)| *offset -= base);
+        Run { first: RegionId(self.first.0 + u64::from(base)), slots }
+    }
+
+    /// Lets the run begin at a lower id. False when an offset would no longer fit.
+    fn begin_at(&mut self, id: RegionId) -> bool {
+        let last = self.slots.last().map_or(0, |(offset, _)| *offset);
+        let Some(by) = offset(id, self.first).filter(|by| last.checked_add(*by).is_some()) else {
+            return false;
+        };
+        self.slots.iter_mut().for_each(|(offset, _)| *offset += by);
+        self.first = id;
+        true
+    }
+
+    fn place_of(&self, offset: u32) -> usize {
+        self.slots.partition_point(|(o, _)| *o < offset)
     }
 }
 
-impl Bucket {
-    fn first_behind(&self, run: usize) -> Option<RegionId> {
-        self.runs.get(run + 1).map(|r| r.first)
-    }
+/// How far `id` lies behind `first`, if that fits.
+fn offset(first: RegionId, id: RegionId) -> Option<u32> {
+    id.0.checked_sub(first.0).and_then(|by| u32::try_from(by).ok())
+}
 
+impl Bucket {
     fn run_of(&self, id: RegionId) -> usize {
         self.runs.partition_point(|r| r.first <= id).saturating_sub(1)
     }
 
-    fn insert(&mut self, id: RegionId, slot: Slot, id_of: &impl Fn(Slot) -> RegionId) {
+    fn insert(&mut self, id: RegionId, slot: Slot) {
         self.len += 1;
-        if self.runs.is_empty() {
-            self.runs.push(Run { first: id, slots: vec![slot] });
+        let mut at = self.run_of(id);
+        if self.runs.get(at).is_some_and(|r| r.slots.len() == RUN_SLOTS_MAX) {
+            let (upper, upper_at) = (self.runs[at].cut(), at + 1);
+            at += usize::from(upper.first <= id);
+            self.runs.insert(upper_at, upper);
+        }
+        let Some(run) = self.runs.get_mut(at) else {
+            self.runs.push(Run::of(id, slot));
+            return;
+        };
+        if id < run.first && !run.begin_at(id) {
+            self.runs.insert(at, Run::of(id, slot));
             return;
         }
-        let mut at = self.run_of(id);
-        if self.runs[at].slots.len() == RUN_SLOTS_MAX {
-            let slots = self.runs[at].slots.split_off(RUN_SLOTS_MAX / 2);
-            self.runs[at].slots.shrink_to_fit();
-            let first = id_of(slots[0]);
-            self.runs.insert(at + 1, Run { first, slots });
-            at += usize::from(first <= id);
+        match offset(run.first, id) {
+            Some(offset) => run.slots.insert(run.place_of(offset), (offset, slot)),
+            None => self.runs.insert(at + 1, Run::of(id, slot)),
         }
-        let behind = self.first_behind(at);
-        let run = &mut self.runs[at];
-        let place = run.place_of(id, behind, id_of);
-        run.slots.insert(place, slot);
-        run.first = run.first.min(id);
     }
 
-    fn remove(&mut self, id: RegionId, id_of: &impl Fn(Slot) -> RegionId) {
-        if self.runs.is_empty() {
-            return;
-        }
+    fn remove(&mut self, id: RegionId) {
         let at = self.run_of(id);
-        let behind = self.first_behind(at);
-        let run = &mut self.runs[at];
-        let place = run.place_of(id, behind, id_of);
-        if run.slots.get(place).is_none_or(|s| id_of(*s) != id) {
+        let found = self.runs.get(at).and_then(|run| {
+            let offset = offset(run.first, id)?;
+            let place = run.place_of(offset);
+            run.slots.get(place).filter(|(o, _)| *o == offset).map(|_| place)
+        });
+        let Some(place) = found else {
             debug_assert!(false, "region {id} stands in the bucket of its size");
             return;
-        }
-        run.slots.remove(place);
+        };
+        self.runs[at].slots.remove(place);
         self.len -= 1;
-        match run.slots.first() {
-            Some(first) => run.first = id_of(*first),
-            None => {
-                self.runs.remove(at);
-            }
+        if self.runs[at].slots.is_empty() {
+            self.runs.remove(at);
         }
     }
 
@@ -130,7 +127,7 @@ impl Bucket {
         let tail = self.runs.get(start).map_or(&[][..], |r| &r.slots[skip.min(r.slots.len())..]);
         let behind = self.runs.get(start + 1..).unwrap_or_default().iter().flat_map(|r| &r.slots);
         let before = self.runs.get(..start).unwrap_or_default().iter().flat_map(|r| &r.slots);
-        tail.iter().chain(behind).chain(before).chain(head).copied()
+        tail.iter().chain(behind).chain(before).chain(head).map(|(_, slot)| *slot)
     }
 }
 
@@ -145,16 +142,16 @@ pub(crate) struct RoleList {
 }
 
 impl RoleList {
-    fn insert(&mut self, id: RegionId, slot: Slot, weight_kib: u64, id_of: &impl Fn(Slot) -> RegionId) {
-        self.buckets.entry(bucket_of(weight_kib)).or_default().insert(id, slot, id_of);
+    fn insert(&mut self, id: RegionId, slot: Slot, weight_kib: u64) {
+        self.buckets.entry(bucket_of(weight_kib)).or_default().insert(id, slot);
         self.count += 1;
         self.weight_kib += weight_kib;
     }
 
-    fn remove(&mut self, id: RegionId, weight_kib: u64, id_of: &impl Fn(Slot) -> RegionId) {
+    fn remove(&mut self, id: RegionId, weight_kib: u64) {
         let bucket = bucket_of(weight_kib);
         if let Some(list) = self.buckets.get_mut(&bucket) {
-            list.remove(id, id_of);
+            list.remove(id);
             if list.len == 0 {
                 self.buckets.remove(&bucket);
             }
@@ -198,43 +195,22 @@ impl StoreLists {
         self.roles.iter().map(|r| r.weight_kib).sum()
     }
 
-    pub fn insert(
-        &mut self,
-        role: ListRole,
-        id: RegionId,
-        slot: Slot,
-        weight_kib: u64,
-        id_of: &impl Fn(Slot) -> RegionId,
-    ) {
-        self.roles[role.place()].insert(id, slot, weight_kib, id_of);
+    pub fn insert(&mut self, role: ListRole, id: RegionId, slot: Slot, weight_kib: u64) {
+        self.roles[role.place()].insert(id, slot, weight_kib);
     }
 
-    pub fn remove(
-        &mut self,
-        role: ListRole,
-        id: RegionId,
-        weight_kib: u64,
-        id_of: &impl Fn(Slot) -> RegionId,
-    ) {
-        self.roles[role.place()].remove(id, weight_kib, id_of);
+    pub fn remove(&mut self, role: ListRole, id: RegionId, weight_kib: u64) {
+        self.roles[role.place()].remove(id, weight_kib);
     }
 
     /// Another weight of a Region that is there.
-    pub fn reweigh(
-        &mut self,
-        role: ListRole,
-        id: RegionId,
-        slot: Slot,
-        from_kib: u64,
-        to_kib: u64,
-        id_of: &impl Fn(Slot) -> RegionId,
-    ) {
+    pub fn reweigh(&mut self, role: ListRole, id: RegionId, slot: Slot, from_kib: u64, to_kib: u64) {
         let list = &mut self.roles[role.place()];
         if bucket_of(from_kib) == bucket_of(to_kib) {
             list.weight_kib = list.weight_kib - from_kib + to_kib;
         } else {
-            list.remove(id, from_kib, id_of);
-            list.insert(id, slot, to_kib, id_of);
+            list.remove(id, from_kib);
+            list.insert(id, slot, to_kib);
         }
     }
 
@@ -242,7 +218,7 @@ impl StoreLists {
     #[cfg(test)]
     pub fn heap_bytes(&self) -> usize {
         let buckets = self.roles.iter().flat_map(|r| r.buckets.values());
-        buckets.flat_map(|b| &b.runs).map(|r| r.slots.capacity() * 4 + size_of::<Run>()).sum()
+        buckets.flat_map(|b| &b.runs).map(|r| r.slots.capacity() * 8 + size_of::<Run>()).sum()
     }
 }
 
@@ -258,10 +234,10 @@ mod tests {
     fn buckets_stay_sorted_through_cuts_and_removals() {
         let mut list = RoleList::default();
         for n in (0..2000).map(|n: u32| n * 7919 % 2000) {
-            list.insert(id_of(Slot(n)), Slot(n), 5000, &id_of);
+            list.insert(id_of(Slot(n)), Slot(n), 5000);
         }
         for n in (0..2000).step_by(3) {
-            list.remove(id_of(Slot(n)), 5000, &id_of);
+            list.remove(id_of(Slot(n)), 5000);
         }
         let left: Vec<u32> = list.all(0).map(|s| s.0).collect();
         assert_eq!(left, (0..2000).filter(|n| n % 3 != 0).collect::<Vec<u32>>());
@@ -279,10 +255,10 @@ mod tests {
         let mut ids: BTreeMap<RegionId, Slot> = BTreeMap::new();
         for n in (0..3000).map(|n: u32| n * 1777 % 3000) {
             if ids.insert(id_of(Slot(n)), Slot(n)).is_none() {
-                list.insert(id_of(Slot(n)), Slot(n), 5000, &id_of);
+                list.insert(id_of(Slot(n)), Slot(n), 5000);
             } else {
                 ids.remove(&id_of(Slot(n)));
-                list.remove(id_of(Slot(n)), 5000, &id_of);
+                list.remove(id_of(Slot(n)), 5000);
             }
         }
         let listed: Vec<RegionId> = list.all(0).map(id_of).collect();
@@ -294,7 +270,7 @@ mod tests {
     fn heavy_ones_come_first_below_a_bound() {
         let mut list = RoleList::default();
         for (n, weight) in [(1, 1024), (2, 9000), (3, 70_000), (4, 8500)] {
-            list.insert(id_of(Slot(n)), Slot(n), weight, &id_of);
+            list.insert(id_of(Slot(n)), Slot(n), weight);
         }
         assert_eq!(list.up_to(10_000, 0).map(|s| s.0).collect::<Vec<_>>(), [2, 4, 1]);
     }

@@ -187,9 +187,7 @@ impl Index {
             return replicas.collect();
         }
         let (page, at) = self.page_of(slot);
-        let leader = page.leader(at, &self.store_ids).id;
-        let roles = page.peers(at, &self.store_ids).map(|p| ListRole::of(&p, leader));
-        page.stores(at).iter().copied().zip(roles).collect()
+        roles_on(page, at, &self.store_ids).collect()
     }
 
     /// A copy of all that is known of a Region.
@@ -306,13 +304,11 @@ impl Index {
         self.directory.publish(no, Arc::new(page));
         let after = self.replicas(slot);
         let (id, weight) = (report.meta.id, self.weight_kib(slot));
-        let columns = &self.columns;
-        let id_of = |s: Slot| columns.line(s).id();
         for (store, role) in before.iter().filter(|r| !after.contains(r)) {
-            self.lists[store.0 as usize].remove(*role, id, weight, &id_of);
+            self.lists[store.0 as usize].remove(*role, id, weight);
         }
         for (store, role) in after.iter().filter(|r| !before.contains(r)) {
-            self.lists[store.0 as usize].insert(*role, id, slot, weight, &id_of);
+            self.lists[store.0 as usize].insert(*role, id, slot, weight);
         }
         self.count_pending(slot, true);
     }
@@ -357,10 +353,7 @@ impl Index {
     }
 
     fn page_of(&self, slot: Slot) -> (&Arc<Page>, usize) {
-        let line = self.line(slot);
-        let page = self.directory.page(line.page());
-        let at = page.find_id(line.id()).expect("a line names the page that holds its Region");
-        (page, at)
+        page_of(&self.directory, &self.columns, slot)
     }
 
     fn set_size(&mut self, slot: Slot, old: u32, new: u32) {
@@ -371,19 +364,14 @@ impl Index {
         }
         self.total_weight_kib = self.total_weight_kib - from + to;
         let id = self.line(slot).id();
-        let columns = &self.columns;
         let lists = &mut self.lists;
-        let mut reweigh = |store: StoreSlot, role| {
-            lists[store.0 as usize].reweigh(role, id, slot, from, to, &|s: Slot| columns.line(s).id());
-        };
-        match placement::unpack(columns.line(slot).placement.load(Relaxed)) {
-            Some(replicas) => replicas.for_each(|(store, role)| reweigh(store, role)),
+        let mut reweigh =
+            |(store, role): (StoreSlot, ListRole)| lists[store.0 as usize].reweigh(role, id, slot, from, to);
+        match placement::unpack(self.columns.line(slot).placement.load(Relaxed)) {
+            Some(replicas) => replicas.for_each(reweigh),
             None => {
-                for (store, role) in self.replicas(slot) {
-                    let columns = &self.columns;
-                    self.lists[store.0 as usize]
-                        .reweigh(role, id, slot, from, to, &|s: Slot| columns.line(s).id());
-                }
+                let (page, at) = page_of(&self.directory, &self.columns, slot);
+                roles_on(page, at, &self.store_ids).for_each(&mut reweigh);
             }
         }
     }
@@ -392,9 +380,7 @@ impl Index {
     fn list(&mut self, slot: Slot) {
         let (id, weight) = (self.line(slot).id(), self.weight_kib(slot));
         for (store, role) in self.replicas(slot) {
-            let columns = &self.columns;
-            let id_of = |s: Slot| columns.line(s).id();
-            self.lists[store.0 as usize].insert(role, id, slot, weight, &id_of);
+            self.lists[store.0 as usize].insert(role, id, slot, weight);
         }
         self.total_weight_kib += weight;
         self.count_pending(slot, true);
@@ -405,9 +391,7 @@ impl Index {
         self.count_pending(slot, false);
         let (id, weight) = (self.line(slot).id(), self.weight_kib(slot));
         for (store, role) in self.replicas(slot) {
-            let columns = &self.columns;
-            let id_of = |s: Slot| columns.line(s).id();
-            self.lists[store.0 as usize].remove(role, id, weight, &id_of);
+            self.lists[store.0 as usize].remove(role, id, weight);
         }
         self.total_weight_kib -= weight;
     }
@@ -426,6 +410,23 @@ impl Index {
             *pending = if add { *pending + 1 } else { *pending - 1 };
         }
     }
+}
+
+fn page_of<'a>(directory: &'a Directory, columns: &Columns, slot: Slot) -> (&'a Arc<Page>, usize) {
+    let line = columns.line(slot);
+    let page = directory.page(line.page());
+    let at = page.find_id(line.id()).expect("a line names the page that holds its Region");
+    (page, at)
+}
+
+fn roles_on<'a>(
+    page: &'a Page,
+    at: usize,
+    names: &'a [StoreId],
+) -> impl Iterator<Item = (StoreSlot, ListRole)> + 'a {
+    let leader = page.leader(at, names).id;
+    let roles = page.peers(at, names).map(move |p| ListRole::of(&p, leader));
+    page.stores(at).iter().copied().zip(roles)
 }
 
 fn weight(size_kib: u32) -> u64 {

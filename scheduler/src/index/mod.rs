@@ -41,6 +41,7 @@ use fences::Fences;
 use ids::{Ids, SharedIds};
 use page::{Draft, Page};
 use reader::{Shared, bare_view, fill_counters};
+use splice::Place;
 
 use crate::model::{RegionId, RegionReport, RegionView, StoreId, Time};
 use crate::refusal::Refusal;
@@ -55,6 +56,8 @@ const REGIONS_MAX: usize = 1 << 30;
 /// What a heartbeat that changed more than counters did to the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Put {
+    /// Where it stands.
+    pub slot: Slot,
     /// Key ranges changed: Regions may have come or gone.
     pub range_changed: bool,
 }
@@ -245,41 +248,39 @@ impl Index {
         !same_peers
     }
 
-    /// Takes a heartbeat in full. The stale rules have been asked before (`check_stale`).
+    /// Takes a heartbeat in full, unless it shows an older picture.
     ///
     /// # Errors
-    /// `Refusal::Full`; nothing has changed then.
+    /// `StaleEpoch`, `StaleTerm` or `Full`; no Region has changed then.
     pub fn put(&mut self, report: &RegionReport, print: u64, now: Time) -> Result<Put, Refusal> {
-        let peers = &report.meta.peers;
-        let stores = peers.iter().map(|p| self.store_slot(p.store)).collect::<Result<Vec<_>, _>>()?;
-        let known = self.find(report.meta.id);
-        if known.is_none() && self.len() >= REGIONS_MAX {
+        let place = self.judge(report)?;
+        if self.len() >= REGIONS_MAX && matches!(place, Place::Other { known: None, .. }) {
             let (count, limit) = (self.len() as u64, REGIONS_MAX as u64);
             return Err(Refusal::Full { what: "regions", count, limit });
         }
-        let same_range = known.is_some_and(|slot| {
-            let (page, at) = self.page_of(slot);
-            page.has_range(at, &report.meta.start_key, &report.meta.end_key)
-        });
-        match known {
-            Some(slot) if same_range => {
+        let peers = &report.meta.peers;
+        let stores = peers.iter().map(|p| self.store_slot(p.store)).collect::<Result<Vec<_>, _>>()?;
+        let (known, claim) = match place {
+            Place::Same(slot) => {
                 self.put_in_place(slot, report, &stores, print, now);
-                return Ok(Put { range_changed: false });
+                return Ok(Put { slot, range_changed: false });
             }
-            Some(slot) => self.unlist(slot),
-            None => {}
+            Place::Other { known, claim } => (known, claim),
+        };
+        if let Some(slot) = known {
+            self.unlist(slot);
         }
         let slot = known.unwrap_or_else(|| self.columns.take_slot());
-        self.make_room(known, report);
+        let window = self.make_room(known, report, claim);
         self.fill_line(slot, report, &stores, print, now);
-        self.splice_in(slot, report, &stores);
+        self.splice_in(slot, report, &stores, window);
         if known.is_none() {
             let columns = &self.columns;
             self.ids.insert(report.meta.id, slot, |slot| columns.line(slot).id());
         }
         self.list(slot);
         self.shared.len.store(self.ids.len(), Relaxed);
-        Ok(Put { range_changed: true })
+        Ok(Put { slot, range_changed: true })
     }
 
     /// Other Peers, another leader or epoch; the range stays, and most lists do.

@@ -122,15 +122,6 @@ impl Page {
         &keys.suffixes[start..keys.suffix_ends[at] as usize]
     }
 
-    /// The first entry that starts at `key` or behind it.
-    pub fn first_from(&self, key: &[u8]) -> usize {
-        match self.find(key) {
-            Some(at) if self.compare_start(at, key) == Ordering::Equal => at,
-            Some(at) => at + 1,
-            None => 0,
-        }
-    }
-
     /// Start key of the entry, compared with `key`.
     pub fn compare_start(&self, at: usize, key: &[u8]) -> Ordering {
         let prefix = &self.keys.prefix;

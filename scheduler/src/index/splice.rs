@@ -11,82 +11,113 @@ use super::columns::Slot;
 use super::fences::Fence;
 use super::page::{Draft, Entry, PAGE_ENTRIES_MAX, Page, PageNo};
 use super::placement::StoreSlot;
-use crate::model::{RegionId, RegionReport};
+use crate::model::{RegionEpoch, RegionId, RegionReport};
 use crate::refusal::Refusal;
 
 /// A page with fewer entries than this takes its right neighbour in.
 const MERGE_BELOW: usize = 24;
 
+/// A Region whose range another one claims.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Overlapped {
+    id: RegionId,
+    slot: Slot,
+    epoch: RegionEpoch,
+}
+
+/// The place of a reported Region.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// The range is the one known.
+    Same(Slot),
+    /// The Region is new or its range is.
+    Other { known: Option<Slot>, claim: Claim },
+}
+
+/// Where a reported Region's range lies, and whom it takes it from.
+#[derive(Clone, Debug)]
+pub(super) struct Claim {
+    window: Window,
+    overlapped: Vec<Overlapped>,
+}
+
+/// The entries that a range touches: from `at` in the first page to `behind` in the last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    first: PageNo,
+    at: usize,
+    last: PageNo,
+    behind: usize,
+}
+
 impl Index {
-    /// The rules by which an older picture is told from a newer one.
+    /// The rules by which an older picture is told from a newer one. Gives the place of a Region that is not older.
     ///
     /// # Errors
     /// `StaleEpoch` or `StaleTerm`.
-    pub fn check_stale(&self, report: &RegionReport) -> Result<(), Refusal> {
+    pub(super) fn judge(&self, report: &RegionReport) -> Result<Place, Refusal> {
         let meta = &report.meta;
         let is_whole_space = meta.start_key.is_empty() && meta.end_key.is_empty();
         // Unsafe recovery makes Regions anew, from epoch 1/1; a bootstrap makes the whole key space.
         let is_recreated = meta.epoch.version == 1 && meta.epoch.conf_ver == 1 && !is_whole_space;
+        let stale = |known_region, known| Refusal::StaleEpoch {
+            region: meta.id,
+            given: meta.epoch,
+            known_region,
+            known,
+        };
         let known = self.find(meta.id);
-        if is_recreated {
-            return Ok(());
-        }
         if let Some(slot) = known {
             let (page, at) = self.page_of(slot);
             let epoch = page.entries()[at].epoch;
-            if meta.epoch.is_older_than(epoch) {
-                let region = meta.id;
-                return Err(Refusal::StaleEpoch {
-                    region,
-                    given: meta.epoch,
-                    known_region: region,
-                    known: epoch,
-                });
-            }
             let term = self.line(slot).term.load(Relaxed);
-            if report.term > 0 && report.term < term {
+            if !is_recreated && meta.epoch.is_older_than(epoch) {
+                return Err(stale(meta.id, epoch));
+            }
+            if !is_recreated && report.term > 0 && report.term < term {
                 return Err(Refusal::StaleTerm { region: meta.id, given: report.term, known: term });
             }
             if page.has_range(at, &meta.start_key, &meta.end_key) {
-                return Ok(());
+                return Ok(Place::Same(slot));
             }
         }
-        let mut stale = Ok(());
-        self.for_overlaps(&meta.start_key, &meta.end_key, |id, _, epoch| {
-            if id != meta.id && meta.epoch.version < epoch.version && stale.is_ok() {
-                stale = Err(Refusal::StaleEpoch {
-                    region: meta.id,
-                    given: meta.epoch,
-                    known_region: id,
-                    known: epoch,
-                });
-            }
-        });
-        stale
+        let mut overlapped = Vec::new();
+        let window = self.window(&meta.start_key, &meta.end_key, |other| overlapped.push(other));
+        let newer = |o: &&Overlapped| o.id != meta.id && meta.epoch.version < o.epoch.version;
+        match overlapped.iter().find(newer) {
+            Some(other) if !is_recreated => Err(stale(other.id, other.epoch)),
+            Some(_) | None => Ok(Place::Other { known, claim: Claim { window, overlapped } }),
+        }
     }
 
     /// Forgets the Regions that the reported one overlaps. Its own old range becomes a hole when the new one does not
-    /// touch it; it has been taken off the lists before.
-    pub(super) fn make_room(&mut self, known: Option<Slot>, report: &RegionReport) {
-        let meta = &report.meta;
-        let mut overlapped = Vec::new();
-        self.for_overlaps(&meta.start_key, &meta.end_key, |id, slot, _| overlapped.push((id, slot)));
+    /// touch it; it has been taken off the lists before. Gives the window as it is then.
+    pub(super) fn make_room(&mut self, known: Option<Slot>, report: &RegionReport, claim: Claim) -> Window {
+        let mut window = claim.window;
         if let Some(slot) = known
-            && overlapped.iter().all(|(_, s)| *s != slot)
+            && claim.overlapped.iter().all(|o| o.slot != slot)
         {
             self.splice_out(slot);
+            window = self.window(&report.meta.start_key, &report.meta.end_key, |_| {});
         }
-        for (id, slot) in overlapped {
-            if Some(slot) != known {
-                self.drop_region(id, slot);
+        for other in claim.overlapped {
+            if Some(other.slot) != known {
+                self.drop_region(other.id, other.slot);
             }
         }
+        window
     }
 
     /// Gives the Region its place. Its line is filled.
-    pub(super) fn splice_in(&mut self, slot: Slot, report: &RegionReport, stores: &[StoreSlot]) {
+    pub(super) fn splice_in(
+        &mut self,
+        slot: Slot,
+        report: &RegionReport,
+        stores: &[StoreSlot],
+        window: Window,
+    ) {
         let meta = &report.meta;
-        self.replace_range(&meta.start_key, &meta.end_key, |draft| {
+        self.replace_range(window, &meta.start_key, &meta.end_key, |draft| {
             draft.push_region(meta, stores, report.leader.id, slot);
         });
     }
@@ -95,7 +126,8 @@ impl Index {
     fn splice_out(&mut self, slot: Slot) {
         let (page, at) = self.page_of(slot);
         let (start, end) = (page.start_key(at), page.end_key_of(at));
-        self.replace_range(&start, &end, |draft| draft.push_hole(&start));
+        let window = self.window(&start, &end, |_| {});
+        self.replace_range(window, &start, &end, |draft| draft.push_hole(&start));
     }
 
     /// Forgets a Region whose range another one takes now.
@@ -106,60 +138,50 @@ impl Index {
         self.columns.give_back(slot);
     }
 
-    fn for_overlaps(
-        &self,
-        start: &[u8],
-        end: &[u8],
-        mut each: impl FnMut(RegionId, Slot, crate::model::RegionEpoch),
-    ) {
-        let mut no = self.fences.page_of(start);
-        let mut from = self.directory.page(no).find(start).unwrap_or(0);
+    /// The entries that `start..end` touches, and the Regions among them.
+    fn window(&self, start: &[u8], end: &[u8], mut each: impl FnMut(Overlapped)) -> Window {
+        let first = self.fences.page_of(start);
+        let at = self.directory.page(first).find(start).unwrap_or(0);
+        let (mut last, mut from) = (first, at);
         loop {
-            let page = self.directory.page(no);
-            for at in from..page.len() {
-                if !end.is_empty() && page.compare_start(at, end).is_ge() {
-                    return;
+            let page = self.directory.page(last);
+            for behind in from..page.len() {
+                if !end.is_empty() && page.compare_start(behind, end).is_ge() {
+                    return Window { first, at, last, behind };
                 }
-                let entry = page.entries()[at];
+                let entry = page.entries()[behind];
                 if !entry.is_hole() {
-                    each(entry.id, entry.slot, entry.epoch);
+                    each(Overlapped { id: entry.id, slot: entry.slot, epoch: entry.epoch });
                 }
             }
-            let Some(next) = page.next else { return };
-            no = next;
-            from = 0;
+            let ends_here = !end.is_empty() && page.end_key() >= end;
+            match page.next {
+                Some(next) if !ends_here => (last, from) = (next, 0),
+                Some(_) | None => return Window { first, at, last, behind: page.len() },
+            }
         }
     }
 
     /// Puts what `fill` drafts in the place of `start..end`; what is left over of the entries at both ends becomes a
     /// hole.
-    fn replace_range(&mut self, start: &[u8], end: &[u8], fill: impl FnOnce(&mut Draft)) {
-        let first_no = self.fences.page_of(start);
+    fn replace_range(&mut self, window: Window, start: &[u8], end: &[u8], fill: impl FnOnce(&mut Draft)) {
+        let Window { first: first_no, at, last: last_no, behind } = window;
         let first = Arc::clone(self.directory.page(first_no));
-        let at = first.find(start).unwrap_or(0);
-        let mut old = vec![first_no];
-        let mut last = Arc::clone(&first);
-        while !last.end_key().is_empty() && (end.is_empty() || last.end_key() < end) {
-            let Some(next) = last.next else { break };
-            old.push(next);
-            last = Arc::clone(self.directory.page(next));
-        }
-        // The first entry that starts at or behind the end.
-        let behind = if end.is_empty() { last.len() } else { last.first_from(end) };
+        let last = Arc::clone(self.directory.page(last_no));
         let mut draft = std::mem::take(&mut self.scratch);
         draft.clear();
         if first.compare_start(at, start).is_lt() {
             draft.push_hole(&first.start_key(at));
         }
         fill(&mut draft);
-        let rest_end =
-            if behind < last.len() { last.start_key(behind) } else { Bytes::copy_from_slice(last.end_key()) };
-        if !end.is_empty() && rest_end.as_ref() != end {
+        let ends_there =
+            if behind < last.len() { last.compare_start(behind, end).is_eq() } else { last.end_key() == end };
+        if !end.is_empty() && !ends_there {
             draft.push_hole(end);
         }
-        if old.len() > 1 || !self.splice_page(first_no, &first, at..behind, &draft) {
+        if first_no != last_no || !self.splice_page(first_no, &first, at..behind, &draft) {
             let middle = std::mem::take(&mut draft);
-            self.rebuild(old, (&first, at), &middle, (&last, behind), &mut draft);
+            self.rebuild((first_no, &first, at), &middle, (last_no, &last, behind), &mut draft);
             draft = middle;
         }
         self.scratch = draft;
@@ -188,14 +210,18 @@ impl Index {
     /// Makes the pages anew: what stands before in the first, the middle, what stands behind in the last.
     fn rebuild(
         &mut self,
-        mut old: Vec<PageNo>,
-        (first, at): (&Page, usize),
+        (first_no, first, at): (PageNo, &Page, usize),
         middle: &Draft,
-        (last, behind): (&Page, usize),
+        (last_no, last, behind): (PageNo, &Page, usize),
         draft: &mut Draft,
     ) {
-        let last_no = old[old.len() - 1];
-        draft.push_entries(old[0], first, 0..at);
+        let mut old = vec![first_no];
+        let mut no = first_no;
+        while no != last_no {
+            no = self.directory.page(no).next.expect("the window's last page lies to the right of its first");
+            old.push(no);
+        }
+        draft.push_entries(first_no, first, 0..at);
         draft.push_draft(middle);
         draft.push_entries(last_no, last, behind..last.len());
         let mut next = last.next;

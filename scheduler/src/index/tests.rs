@@ -78,7 +78,6 @@ impl Index {
 }
 
 pub(crate) fn put(index: &mut Index, report: &RegionReport, now: Time) -> Result<(), Refusal> {
-    index.check_stale(report)?;
     index.put(report, fingerprint(report), now)?;
     Ok(())
 }

@@ -74,21 +74,20 @@ impl Planner {
     /// A heartbeat that changes more than counters.
     fn take_changed(&mut self, now: Time, report: &RegionReport, print: u64) -> Result<(), Refusal> {
         self.check_report(report)?;
-        self.cluster.index.check_stale(report)?;
-        if self.cluster.index.put(report, print, now)?.range_changed {
+        let put = self.cluster.index.put(report, print, now)?;
+        if put.range_changed {
             for region in self.cluster.index.take_dropped() {
                 self.unhealthy.remove(&region);
             }
         }
         let id = report.meta.id;
-        let Some(slot) = self.cluster.index.find(id) else { return Ok(()) };
         if self.operators.runs(id) {
-            self.cluster.index.line(slot).set(flag::OPERATOR, true);
+            self.cluster.index.line(put.slot).set(flag::OPERATOR, true);
             self.advance_operator(now, id);
         } else if self.is_plainly_healthy(report) {
             self.unhealthy.remove(&id);
         } else {
-            self.look_at(now, slot);
+            self.look_at(now, put.slot);
         }
         Ok(())
     }

@@ -439,3 +439,47 @@ fn half_an_entry_is_invisible_and_applying_it_again_mends_it() {
     let batch = futures::FutureExt::now_or_never(watch.next()).unwrap().unwrap();
     assert_eq!((batch.events.len(), batch.events[0].kv.value.as_ref()), (1, &b"whole"[..]));
 }
+
+/// Written by the first version: `a` was put twice, `b` put with a lease and deleted, history compacted at 1.
+const SNAPSHOT_V1: &str = "060801100418010e0a016110012207080110012201310e0a01611002220708011002220132100a016210032209\
+     080310011807220131050a01621004022804";
+
+/// A transaction and a raised bound, as the first version put them into the log.
+const COMMANDS_V1: [&str; 2] = [
+    "0803122d0a070a016310011802120c080112016222013228073001120908021201621a0262001a090803120161\
+     1a026100",
+    "08041a060a017410e807",
+];
+
+#[test]
+fn what_the_first_version_wrote_is_read() {
+    let commands = [
+        Command {
+            term: 3,
+            action: Action::Txn(
+                Txn::of(vec![
+                    Op::Put { key: "b".into(), value: "2".into(), lease: 7, prev_kv: true },
+                    Op::Delete { range: KeyRange::single("b"), prev_kv: false },
+                ])
+                .when(Compare::absent("c"))
+                .otherwise(Op::get("a")),
+            ),
+        },
+        Command { term: 4, action: Action::Bound { key: "t".into(), now_ns: 1_000 } },
+    ];
+    for (bytes, command) in COMMANDS_V1.iter().zip(&commands) {
+        assert_eq!(Command::decode(&hex::decode(bytes).unwrap()).as_ref(), Ok(command));
+    }
+
+    let dir = tempfile::tempdir().unwrap();
+    let (mut machine, view) = Machine::open(dir.path().into()).unwrap();
+    let conf_state = ConfState { voters: vec![1, 2], ..ConfState::default() };
+    let mark = Mark { index: 9, term: 3, conf_state };
+    machine.install(mark, &mut hex::decode(SNAPSHOT_V1).unwrap().as_slice()).unwrap();
+    assert_eq!((view.revision(), view.compacted()), (Revision(4), Revision(1)));
+    let a = view.get(b"a").unwrap().unwrap();
+    assert_eq!((a.value.as_ref(), a.create_revision.0, a.mod_revision.0, a.version), (&b"2"[..], 1, 2, 2));
+    let b = view.range(&KeyRange::single("b"), 0, Some(Revision(3))).unwrap().kvs.remove(0);
+    assert_eq!((b.value.as_ref(), b.lease, b.version), (&b"1"[..], 7, 1));
+    assert_eq!(view.get(b"b"), Ok(None));
+}

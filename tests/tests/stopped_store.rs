@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use proto::kvrpcpb;
+use proto::metapb::PeerRole;
 use proto::tikvpb::tikv_client::TikvClient;
 use tests::cluster::{Cluster, PATIENCE, Setup, eventually};
 use tests::writes::{again, stock_raw_client};
@@ -16,7 +17,8 @@ async fn a_stopped_leader_answers_the_new_value_or_not_leader() -> Result<()> {
     let client = stock_raw_client(&cluster.endpoints()).await?;
     let route = eventually("three voters and a leader", PATIENCE, async || {
         let route = pd.get_region(KEY).await?.context("a Region")?;
-        ensure!(route.region.peers.len() == 3 && route.pending_peers.is_empty(), "{:?}", route.region);
+        let voters = route.region.peers.iter().filter(|peer| peer.role() == PeerRole::Voter).count();
+        ensure!(voters == 3 && route.pending_peers.is_empty(), "{:?}", route.region);
         ensure!(route.leader.is_some(), "no leader");
         Ok(route)
     })

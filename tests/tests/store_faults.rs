@@ -59,6 +59,7 @@ async fn after_a_crash_of_everything_the_same_cluster_is_back() -> Result<()> {
     ensure!(store_ids(&client).await? == stores, "other stores came back");
     ensure!(client.alloc_id().await? > taken, "ids start again");
     ensure!(client.get_timestamp().await? > before, "timestamps start again");
+    nothing_replaced(&cluster)?;
     book.check_on_stores(cluster.stores(), PATIENCE).await?;
     book.check_through_client(&cluster.endpoints()).await
 }
@@ -171,6 +172,16 @@ fn operators_replaced_by_joint_changes(cluster: &Cluster) -> Result<()> {
             "no {step} among {} operator lines",
             operators.len()
         );
+    }
+    Ok(())
+}
+
+/// No store was away for long, and none was told to leave: PD has no reason to replace a peer.
+fn nothing_replaced(cluster: &Cluster) -> Result<()> {
+    for member in cluster.members() {
+        let log = member.process().log_text()?;
+        let replaced: Vec<&str> = log.lines().filter(|line| line.contains("reason=replace-")).collect();
+        ensure!(replaced.is_empty(), "{}:\n{}", member.name(), replaced.join("\n"));
     }
     Ok(())
 }

@@ -4,8 +4,11 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures::StreamExt;
+use pd_server::PD_GROUP;
 use pd_server::config::{Config, Flags};
 use pd_server::leadership::{NotLeader, Term};
 use pd_server::member::FolderError;
@@ -250,4 +253,40 @@ async fn members_that_mean_different_groups_do_not_begin() {
         ended = Pd::start(Config::load(&other).unwrap()) => ended.err().unwrap(),
     };
     assert!(error.to_string().contains("all first members need the same"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_was_away_for_long_gets_a_snapshot() {
+    let group = Group::new(3);
+    let mut members = group.start_all().await;
+    let (leading, term) = leader(&members).await;
+    let away = (leading + 1) % 3;
+    let gone = members.remove(away);
+    gone.stop().await;
+    drop(gone);
+    let (leading, _) = leader(&members).await;
+    // Until the log does not hold any more what it misses.
+    let kv = &members[leading].kv;
+    let status = members[leading].raft.status(PD_GROUP).unwrap();
+    let missing = status.borrow().last + 1;
+    while status.borrow().first <= missing {
+        futures::stream::iter(0..2_000u32)
+            .for_each_concurrent(512, |i| async move {
+                kv.put(term, format!("many/{}", i % 500), i.to_string()).await.unwrap();
+            })
+            .await;
+    }
+    let back = group.start(away).await.unwrap();
+    let all = KeyRange::prefix("many/");
+    let expected = kv.range(&all, 0, None).unwrap().kvs;
+    until("the member has all", || back.kv.range(&all, 0, None).unwrap().kvs == expected).await;
+    // Counted when the installation has ended, which is a moment after readers see it.
+    until("it came by snapshot", || back.raft.counters().snapshots_received.load(Ordering::Relaxed) == 1)
+        .await;
+    // Its history is the same, too.
+    let old = Revision(kv.revision().0 - 5_000);
+    assert_eq!(back.kv.range(&all, 0, Some(old)).unwrap().kvs, kv.range(&all, 0, Some(old)).unwrap().kvs);
+    for member in members.iter().chain([&back]) {
+        member.stop().await;
+    }
 }

@@ -32,11 +32,6 @@ impl Cluster {
         FIRST_REGION + i
     }
 
-    /// The store that leads Region number `i`.
-    pub fn leader_store(&self, i: u64) -> u64 {
-        i % self.stores + 1
-    }
-
     /// A store's meta.
     pub fn store(&self, id: u64) -> Store {
         Store {
@@ -79,7 +74,7 @@ impl Cluster {
         let now = now_s();
         RegionHeartbeatRequest {
             header,
-            leader: region.peers.first().cloned(),
+            leader: region.peers.first().copied(),
             region: Some(region),
             bytes_written: 100 + (i + round) % 50,
             bytes_read: 1_000 + (i * 7 + round) % 500,

@@ -20,6 +20,8 @@ use crate::cluster::{HeldRegion, Store, eventually, http};
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// How long a value may stay unacknowledged: longer than every election and every restart of a test together.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(90);
+/// Copies of each key: what PD keeps when it is not told otherwise.
+const REPLICAS: usize = 3;
 /// Keys of one read while the book is checked.
 const READ_AT_ONCE: usize = 256;
 
@@ -152,8 +154,8 @@ impl Book {
         Ok(())
     }
 
-    /// Asks every store for its own copy of every key of every Region that it holds, whoever leads, until all have
-    /// applied what was acknowledged.
+    /// Asks every store for its own copy of every key of every Region that it holds, whoever leads, until every key has
+    /// its [`REPLICAS`] copies and all of them have applied what was acknowledged.
     ///
     /// # Errors
     /// Names a promise that is still broken on some store after `limit`.
@@ -169,7 +171,11 @@ impl Book {
                     copies += 1;
                 }
             }
-            ensure!(copies >= self.entries.len(), "{copies} copies of {} keys", self.entries.len());
+            ensure!(
+                copies >= REPLICAS * self.entries.len(),
+                "{copies} copies of {} keys",
+                self.entries.len()
+            );
             Ok(())
         })
         .await

@@ -3,6 +3,7 @@
 
 mod bootstrap;
 mod min_resolved;
+mod node_states;
 mod operator_log;
 mod owner;
 mod requests;

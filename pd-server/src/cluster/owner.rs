@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use proto::metapb::NodeState;
 use proto::pdpb::{self, ErrorType, RegionHeartbeatResponse};
 use scheduler::{Effect, IdRange, Planner, Refusal, StoreEvent, StoreId, Time};
 use tokio::sync::mpsc;
@@ -15,6 +14,7 @@ use tracing::{debug, warn};
 
 use super::Stores;
 use super::min_resolved::MinResolved;
+use super::node_states::Fill;
 use super::operator_log::{self, OperatorLog};
 use super::requests::{AskSplit, CallError, HeartbeatBatch, Request, StoreAnswer};
 use super::store_writes::{StoreWrites, Wish};
@@ -36,12 +36,6 @@ const ROUND_BATCHES: usize = 8;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How often prepared stores are put into service.
 const NODE_STATES: Duration = Duration::from_secs(10);
-/// A store is in service after that time in any case.
-const PREPARING_MAX_S: i64 = 48 * 3600;
-/// With fewer Regions there is nothing to prepare for.
-const PREPARING_REGIONS: usize = 100;
-/// A store is in service once it holds nine tenths of its even share.
-const PREPARED_PER_MILLE: u64 = 900;
 /// Wishes to split that wait for ids.
 const SPLITS_WAITING_MAX: usize = 1_024;
 /// Pause before a failed reservation of ids is tried again.
@@ -386,27 +380,12 @@ impl Owner {
     /// Puts stores into service that are filled, or for which there is nothing to wait.
     fn judge_node_states(&mut self) {
         let now = self.now();
-        let up: Vec<_> = self.book.up().map(|record| (record.meta.id, record.meta.clone())).collect();
-        let summary = |id: u64| self.planner.store_summary(now, StoreId(id));
-        let few = self.planner.reader().len() < PREPARING_REGIONS;
-        let size = up.iter().filter_map(|(id, _)| summary(*id)).map(|s| s.region_size_bytes).sum::<u64>();
-        let share = size / up.len().max(1) as u64;
-        let now_s = wall_clock_ns() / 1_000_000_000;
-        let ready: Vec<u64> = up
-            .iter()
-            .filter(|(_, meta)| meta.node_state() == NodeState::Preparing)
-            .filter(|(id, meta)| {
-                let filled = || {
-                    summary(*id).is_some_and(|s| {
-                        s.region_size_bytes / 1_000 * 1_000 >= share / 1_000 * PREPARED_PER_MILLE
-                    })
-                };
-                let old = meta.start_timestamp > 0 && now_s - meta.start_timestamp >= PREPARING_MAX_S;
-                few || old || (self.planner.is_prepared() && filled())
-            })
-            .map(|(id, _)| *id)
-            .collect();
-        for id in ready {
+        let fill = Fill {
+            regions: self.planner.reader().len(),
+            is_prepared: self.planner.is_prepared(),
+            size_of: |id| self.planner.store_summary(now, StoreId(id)).map_or(0, |s| s.region_size_bytes),
+        };
+        for id in fill.ready(&self.book, wall_clock_ns() / 1_000_000_000) {
             self.writes.push(Wish::Serve(id));
         }
     }

@@ -1,5 +1,6 @@
 //! gRPC: handlers decode, call an owner and encode. They hold no lock and know no rule.
 
+mod backlog;
 mod bootstrap;
 mod buckets;
 mod gate;

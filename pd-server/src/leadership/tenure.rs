@@ -134,10 +134,14 @@ impl Tenure {
     /// Writes down what members say of themselves: this one at once, the others when they greet.
     async fn keep_records(&self, keys: &Keys) {
         let mut changed = self.members.roster().changed();
-        let leader = Bytes::from(to_record(self.members.own()).encode_to_vec());
-        let mut writes = vec![Op::put(keys.leader(), leader)];
+        let own = Bytes::from(to_record(self.members.own()).encode_to_vec());
+        let mut leader_written = false;
         loop {
             changed.borrow_and_update();
+            let mut writes = Vec::new();
+            if !leader_written {
+                writes.push(Op::put(keys.leader(), own.clone()));
+            }
             for member in self.members.roster().unrecorded() {
                 writes.push(Op::put(keys.member(member.id.0), to_record(&member).encode_to_vec()));
                 writes.push(Op::put(keys.member_binary_version(member.id.0), member.binary_version));
@@ -145,13 +149,12 @@ impl Tenure {
                 writes.push(Op::put(keys.member_git_hash(member.id.0), member.git_hash));
             }
             if !writes.is_empty() {
-                if let Err(error) = self.kv.txn(self.term, Txn::of(writes.clone())).await {
+                if let Err(error) = self.kv.txn(self.term, Txn::of(writes)).await {
                     warn!(term = self.term.0, %error, "records of members not written");
                     sleep(RETRY_PAUSE).await;
-                    writes.truncate(1);
                     continue;
                 }
-                writes.clear();
+                leader_written = true;
             }
             if changed.changed().await.is_err() {
                 return;

@@ -15,6 +15,7 @@ mod snapshot;
 mod tables;
 mod txn;
 mod view;
+mod wire;
 
 pub use command::Bound;
 pub use model::{Event, EventKind, KeyRange, KeyValue, RangeResult, Revision};

@@ -105,6 +105,28 @@ fn leaders_reach_a_store_over_others_in_between() {
 }
 
 #[test]
+fn leaders_are_balanced_where_they_can_be() {
+    // Stores 1 and 2 lead most and can pass none on; store 3 leads three and store 4 none.
+    let config = Config { max_replicas: 2, region_schedule_limit: 0, ..Config::default() };
+    let mut cluster = Cluster::new(config, 7, 4);
+    let mut placements: Vec<_> = (0..10).map(|n| (vec![n % 2 + 1, 2 - n % 2], 10)).collect();
+    placements.extend((0..3).map(|_| (vec![3, 4], 10)));
+    cluster.add_regions(&placements);
+    cluster.run_until(30_000, "leaders as good as can be", Cluster::leaders_best);
+    assert_eq!(cluster.leaders().into_values().collect::<Vec<_>>(), [5, 5, 2, 1]);
+}
+
+/// Nothing fits without overshooting: the move that brings both ends nearest is taken, not the largest.
+#[test]
+fn the_polish_halves_the_gap() {
+    let config = Config { max_replicas: 1, leader_schedule_limit: 0, ..Config::default() };
+    let mut cluster = Cluster::new(config, 7, 3);
+    cluster.add_regions(&[(vec![1], 12), (vec![1], 25), (vec![1], 79), (vec![2], 90), (vec![3], 94)]);
+    cluster.run(60_000);
+    assert_eq!(cluster.sizes_mib().into_values().collect::<Vec<_>>(), [104, 102, 94]);
+}
+
+#[test]
 fn a_quiet_cluster_yields_no_operator() {
     let mut cluster = Cluster::new(Config::default(), 7, 4);
     let placements: Vec<_> =

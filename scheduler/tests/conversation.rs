@@ -148,11 +148,12 @@ fn an_operator_outlives_the_split_of_its_region() {
         0 ids first=10 count=200
         1 region-heartbeat region=4 epoch=1/3 peers=5@1v leader=5@1v term=6 size=1
         < store 1 region 4 epoch 1/3 target 5: add-learner 10@8l
-        20 region-heartbeat region=6 end=61 epoch=1/4 peers=7@1v leader=7@1v term=6 size=1
+        2500 region-heartbeat region=6 end=61 epoch=1/4 peers=7@1v leader=7@1v term=6 size=1
         < store 1 region 6 epoch 1/4 target 7: add-learner 11@8l
-        30 region-heartbeat region=4 start=61 epoch=1/4 peers=5@1v leader=5@1v term=6 size=1
+        2600 tick
+        2700 region-heartbeat region=4 start=61 epoch=1/4 peers=5@1v leader=5@1v term=6 size=1
         < store 1 region 4 epoch 1/4 target 5: add-learner 10@8l
-        40 region-heartbeat region=4 start=61 epoch=2/4 peers=5@1v,10@8l leader=5@1v term=6 size=1
+        2800 region-heartbeat region=4 start=61 epoch=2/4 peers=5@1v,10@8l leader=5@1v term=6 size=1
         < store 1 region 4 epoch 2/4 target 5: add 10@8v
         ",
     );

@@ -78,14 +78,19 @@ pub(crate) fn plan_sizes(cluster: &Cluster, scope: &Scope<'_>, now: Time) -> Vec
     let mut moves = Vec::new();
     while moves.len() < PLAN_MOVES_MAX {
         let rotation = scope.rotation + moves.len();
-        let next = fill.next_move(&bins, rotation).or_else(|| fill.polish_move(&bins, rotation));
-        let Some(next) = next else { break };
+        let filled = fill.next_move(&bins, rotation);
+        let Some(next) = filled.or_else(|| fill.polish_move(&bins, rotation)) else { break };
         let weight = signed(next.weight_kib);
         for bin in &mut bins {
             if bin.store == next.from {
                 (bin.load, bin.count) = (bin.load - weight, bin.count - 1);
+                debug_assert!(filled.is_none() || bin.excess() >= 0, "the fill takes no more than there is");
             } else if bin.store == next.to {
                 (bin.load, bin.count) = (bin.load + weight, bin.count + 1);
+                debug_assert!(
+                    filled.is_none() || bin.excess() <= 0,
+                    "the fill gives no more than is lacking"
+                );
             }
         }
         fill.moved.insert(next.region);

@@ -9,6 +9,7 @@
 
 mod columns;
 mod directory;
+mod draft;
 mod fences;
 mod fingerprint;
 mod ids;
@@ -37,9 +38,10 @@ pub(crate) use tests::report;
 
 use columns::{Columns, SharedColumns};
 use directory::{Directory, SharedDirectory};
+use draft::Draft;
 use fences::Fences;
 use ids::{Ids, SharedIds};
-use page::{Draft, Page};
+use page::Page;
 use reader::{Shared, bare_view, fill_counters};
 use splice::Place;
 

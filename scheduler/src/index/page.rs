@@ -7,13 +7,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::columns::Slot;
+use super::draft::Draft;
 use super::placement::StoreSlot;
 use crate::model::{Peer, PeerId, PeerRole, RegionEpoch, RegionId, RegionMeta, StoreId};
 
 /// Entries that a page may have: more makes each change dearer, fewer makes more pages.
 pub(crate) const PAGE_ENTRIES_MAX: usize = 128;
-/// Entries that a page gets when a full one is cut: room for growth on both sides.
-const PAGE_ENTRIES_CUT: usize = 96;
 /// Peers that a Region may have, so that a page's Peers can be numbered in 16 bits.
 pub(crate) const REGION_PEERS_MAX: usize = 64;
 
@@ -28,9 +27,9 @@ pub(crate) struct Entry {
     pub id: RegionId,
     pub epoch: RegionEpoch,
     pub slot: Slot,
-    peers_start: u16,
-    peers_len: u8,
-    leader: u8,
+    pub(super) peers_start: u16,
+    pub(super) peers_len: u8,
+    pub(super) leader: u8,
 }
 
 impl Entry {
@@ -41,22 +40,22 @@ impl Entry {
 
 /// Start keys with their common prefix taken out, and the end key of the page.
 #[derive(Debug)]
-struct Keys {
-    prefix: Box<[u8]>,
-    suffixes: Box<[u8]>,
-    suffix_ends: Box<[u32]>,
-    end: Box<[u8]>,
+pub(super) struct Keys {
+    pub prefix: Box<[u8]>,
+    pub suffixes: Box<[u8]>,
+    pub suffix_ends: Box<[u32]>,
+    pub end: Box<[u8]>,
 }
 
 /// See the top of the file.
 #[derive(Debug)]
 pub(crate) struct Page {
-    keys: Arc<Keys>,
-    entries: Box<[Entry]>,
-    peers: Box<[PeerId]>,
+    pub(super) keys: Arc<Keys>,
+    pub(super) entries: Box<[Entry]>,
+    pub(super) peers: Box<[PeerId]>,
     /// Where each is; the names stand once for the whole index.
-    stores: Box<[StoreSlot]>,
-    roles: Box<[u8]>,
+    pub(super) stores: Box<[StoreSlot]>,
+    pub(super) roles: Box<[u8]>,
     /// The page to the right when this one was made: what was cut off this page is found there.
     pub next: Option<PageNo>,
     /// Set when this page has merged into another: look there.
@@ -116,7 +115,7 @@ impl Page {
         self.entries.iter().position(|e| e.id == id)
     }
 
-    fn suffix(&self, at: usize) -> &[u8] {
+    pub(super) fn suffix(&self, at: usize) -> &[u8] {
         let keys = &self.keys;
         let start = if at == 0 { 0 } else { keys.suffix_ends[at - 1] as usize };
         &keys.suffixes[start..keys.suffix_ends[at] as usize]
@@ -157,7 +156,7 @@ impl Page {
             }
     }
 
-    fn peer_range(&self, at: usize) -> std::ops::Range<usize> {
+    pub(super) fn peer_range(&self, at: usize) -> std::ops::Range<usize> {
         let entry = &self.entries[at];
         let start = entry.peers_start as usize;
         start..start + entry.peers_len as usize
@@ -290,182 +289,6 @@ impl Page {
     }
 }
 
-/// Entries on their way to one or more new pages.
-#[derive(Debug, Default)]
-pub(crate) struct Draft {
-    /// The page that each entry comes from; none for a new one.
-    sources: Vec<Option<PageNo>>,
-    key_bytes: Vec<u8>,
-    key_ends: Vec<usize>,
-    entries: Vec<Entry>,
-    peer_starts: Vec<usize>,
-    peers: Vec<PeerId>,
-    stores: Vec<StoreSlot>,
-    roles: Vec<u8>,
-}
-
-impl Draft {
-    pub fn clear(&mut self) {
-        self.sources.clear();
-        self.key_bytes.clear();
-        self.key_ends.clear();
-        self.entries.clear();
-        self.peer_starts.clear();
-        self.peers.clear();
-        self.stores.clear();
-        self.roles.clear();
-    }
-
-    /// The page that the entry comes from; none for a new one.
-    pub fn source(&self, at: usize) -> Option<PageNo> {
-        self.sources[at]
-    }
-
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-
-    /// Entries of a page as they are; `no` is its number.
-    pub fn push_entries(&mut self, no: PageNo, page: &Page, range: std::ops::Range<usize>) {
-        for at in range {
-            let entry = page.entries[at];
-            if entry.is_hole() && self.ends_in_hole() {
-                continue;
-            }
-            self.key_bytes.extend_from_slice(&page.keys.prefix);
-            self.key_bytes.extend_from_slice(page.suffix(at));
-            let peers = page.peer_range(at);
-            self.push_entry(Some(no), entry);
-            self.peers.extend_from_slice(&page.peers[peers.clone()]);
-            self.stores.extend_from_slice(&page.stores[peers.clone()]);
-            self.roles.extend_from_slice(&page.roles[peers]);
-        }
-    }
-
-    /// The entries of another draft.
-    pub fn push_draft(&mut self, other: &Draft) {
-        for at in 0..other.len() {
-            let entry = other.entries[at];
-            if entry.is_hole() && self.ends_in_hole() {
-                continue;
-            }
-            self.key_bytes.extend_from_slice(other.start_key(at));
-            let start = other.peer_starts[at];
-            let peers = start..start + entry.peers_len as usize;
-            self.push_entry(other.sources[at], entry);
-            self.peers.extend_from_slice(&other.peers[peers.clone()]);
-            self.stores.extend_from_slice(&other.stores[peers.clone()]);
-            self.roles.extend_from_slice(&other.roles[peers]);
-        }
-    }
-
-    /// A Region as it is now; `stores` are the numbers of its Peers' Stores.
-    pub fn push_region(&mut self, meta: &RegionMeta, stores: &[StoreSlot], leader: PeerId, slot: Slot) {
-        self.key_bytes.extend_from_slice(&meta.start_key);
-        self.push_entry(
-            None,
-            Entry {
-                id: meta.id,
-                epoch: meta.epoch,
-                slot,
-                peers_start: 0,
-                peers_len: u8::try_from(meta.peers.len()).unwrap_or(u8::MAX),
-                leader: leader_place(&meta.peers, leader),
-            },
-        );
-        self.peers.extend(meta.peers.iter().map(|p| p.id));
-        self.stores.extend_from_slice(stores);
-        self.roles.extend(meta.peers.iter().map(pack_role));
-    }
-
-    /// A hole that starts here; nothing when a hole stands before it already.
-    pub fn push_hole(&mut self, start: &[u8]) {
-        if self.ends_in_hole() {
-            return;
-        }
-        self.key_bytes.extend_from_slice(start);
-        self.push_entry(
-            None,
-            Entry {
-                id: RegionId(0),
-                epoch: RegionEpoch::default(),
-                slot: Slot::NONE,
-                peers_start: 0,
-                peers_len: 0,
-                leader: 0,
-            },
-        );
-    }
-
-    fn ends_in_hole(&self) -> bool {
-        self.entries.last().is_some_and(Entry::is_hole)
-    }
-
-    /// The key bytes stand already; the Peers follow.
-    fn push_entry(&mut self, source: Option<PageNo>, entry: Entry) {
-        self.sources.push(source);
-        self.key_ends.push(self.key_bytes.len());
-        self.peer_starts.push(self.peers.len());
-        self.entries.push(entry);
-    }
-
-    /// Where to cut: ranges of entries, one for each page.
-    pub fn cuts(&self) -> Vec<std::ops::Range<usize>> {
-        let len = self.len();
-        if len <= PAGE_ENTRIES_MAX {
-            return std::iter::once(0..len).collect();
-        }
-        let pages = len.div_ceil(PAGE_ENTRIES_CUT);
-        (0..pages).map(|i| i * len / pages..(i + 1) * len / pages).collect()
-    }
-
-    pub fn start_key(&self, at: usize) -> &[u8] {
-        let start = if at == 0 { 0 } else { self.key_ends[at - 1] };
-        &self.key_bytes[start..self.key_ends[at]]
-    }
-
-    /// One page of these entries; `end` is the first key behind it.
-    pub fn build(&self, range: std::ops::Range<usize>, end: &[u8], next: Option<PageNo>) -> Page {
-        let prefix_len = match (range.is_empty(), range.start, range.end) {
-            (true, ..) => 0,
-            // Keys are sorted: what first and last share, all share.
-            (false, first, behind) => common_prefix(self.start_key(first), self.start_key(behind - 1)),
-        };
-        let prefix = range.clone().next().map_or(&[][..], |first| &self.start_key(first)[..prefix_len]);
-        let mut suffixes = Vec::with_capacity(self.key_bytes.len());
-        let mut suffix_ends = Vec::with_capacity(range.len());
-        for at in range.clone() {
-            suffixes.extend_from_slice(&self.start_key(at)[prefix_len..]);
-            suffix_ends
-                .push(u32::try_from(suffixes.len()).expect("128 keys of a message each are below 4 GiB"));
-        }
-        let peers_start = self.peer_starts.get(range.start).copied().unwrap_or(self.peers.len());
-        let peers_end = self.peer_starts.get(range.end).copied().unwrap_or(self.peers.len());
-        let mut entries: Box<[Entry]> = self.entries[range.clone()].into();
-        for (entry, at) in entries.iter_mut().zip(range) {
-            entry.peers_start = peer_offset(self.peer_starts[at] - peers_start);
-        }
-        Page {
-            keys: Arc::new(Keys {
-                prefix: prefix.into(),
-                suffixes: suffixes.into_boxed_slice(),
-                suffix_ends: suffix_ends.into_boxed_slice(),
-                end: end.into(),
-            }),
-            entries,
-            peers: self.peers[peers_start..peers_end].into(),
-            stores: self.stores[peers_start..peers_end].into(),
-            roles: self.roles[peers_start..peers_end].into(),
-            next,
-            forward: None,
-        }
-    }
-}
-
 fn joined<T: Copy>(head: &[T], middle: &[T], tail: &[T]) -> Box<[T]> {
     let mut all = Vec::with_capacity(head.len() + middle.len() + tail.len());
     all.extend_from_slice(head);
@@ -474,26 +297,22 @@ fn joined<T: Copy>(head: &[T], middle: &[T], tail: &[T]) -> Box<[T]> {
     all.into_boxed_slice()
 }
 
-fn offset(bytes: usize) -> u32 {
+pub(super) fn offset(bytes: usize) -> u32 {
     u32::try_from(bytes).expect("128 keys of a message each are below 4 GiB")
 }
 
-fn peer_offset(peers: usize) -> u16 {
+pub(super) fn peer_offset(peers: usize) -> u16 {
     u16::try_from(peers).expect("a page has at most 128 entries of at most 64 peers")
 }
 
-fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    a.iter().zip(b).take_while(|(x, y)| x == y).count()
-}
-
-fn leader_place(peers: &[Peer], leader: PeerId) -> u8 {
+pub(super) fn leader_place(peers: &[Peer], leader: PeerId) -> u8 {
     let place = peers.iter().position(|p| p.id == leader).unwrap_or(usize::MAX);
     u8::try_from(place).unwrap_or(u8::MAX)
 }
 
 const WITNESS: u8 = 4;
 
-fn pack_role(peer: &Peer) -> u8 {
+pub(super) fn pack_role(peer: &Peer) -> u8 {
     let role = match peer.role {
         PeerRole::Voter => 0,
         PeerRole::Learner => 1,

@@ -8,8 +8,9 @@ use bytes::Bytes;
 
 use super::Index;
 use super::columns::Slot;
+use super::draft::Draft;
 use super::fences::Fence;
-use super::page::{Draft, Entry, PAGE_ENTRIES_MAX, Page, PageNo};
+use super::page::{Entry, PAGE_ENTRIES_MAX, Page, PageNo};
 use super::placement::StoreSlot;
 use crate::model::{RegionEpoch, RegionId, RegionReport};
 use crate::refusal::Refusal;

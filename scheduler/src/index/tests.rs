@@ -28,6 +28,7 @@ impl Index {
                 let entry = page.entries()[at];
                 assert!(at == 0 || page.compare_start(at, &page.start_key(at - 1)).is_gt());
                 if entry.is_hole() {
+                    assert!(at == 0 || !page.entries()[at - 1].is_hole(), "holes side by side are one");
                     holes += 1;
                 } else {
                     seen.push(entry.slot);

@@ -17,8 +17,6 @@ type Counter = GenericCounter<AtomicU64>;
 /// All metrics of this process.
 pub struct Metrics {
     registry: Registry,
-    /// Requests for timestamps taken from streams.
-    pub tso_requests: Counter,
     /// Region heartbeats that the planner took.
     pub region_heartbeats: Counter,
     /// Region heartbeats that it refused.
@@ -33,6 +31,8 @@ pub struct Metrics {
     pub token_requests: Counter,
     commands: IntCounterVec,
     operators: IntCounterVec,
+    tso: IntGaugeVec,
+    last_timestamp: IntGaugeVec,
     is_leader: IntGauge,
     role: IntGaugeVec,
     raft: IntGaugeVec,
@@ -57,7 +57,6 @@ impl Metrics {
             &["type", "status"],
         )?;
         let metrics = Self {
-            tso_requests: counter(&registry, "pd_tso_requests_total", "Requests for timestamps.")?,
             region_heartbeats: convert(&heartbeats, &["report", "ok"]),
             region_heartbeats_refused: convert(&heartbeats, &["report", "err"]),
             store_heartbeats: counter(&registry, "pd_scheduler_store_heartbeat_total", "Store heartbeats.")?,
@@ -75,6 +74,14 @@ impl Metrics {
             operators: IntCounterVec::new(
                 Opts::new("pd_schedule_operators_count", "Operator events by kind."),
                 &["type", "event"],
+            )?,
+            tso: IntGaugeVec::new(
+                Opts::new("pd_tso_events", "Requests answered, timestamps given out, rounds of the owner."),
+                &["type"],
+            )?,
+            last_timestamp: IntGaugeVec::new(
+                Opts::new("pd_cluster_tso", "Physical part of the last timestamp, in milliseconds."),
+                &["type"],
             )?,
             is_leader: IntGauge::new("etcd_server_is_leader", "1 on the member that leads, else 0.")?,
             role: IntGaugeVec::new(
@@ -107,6 +114,8 @@ impl Metrics {
         registry.register(Box::new(metrics.heartbeat_streams.clone()))?;
         registry.register(Box::new(metrics.commands.clone()))?;
         registry.register(Box::new(metrics.operators.clone()))?;
+        registry.register(Box::new(metrics.tso.clone()))?;
+        registry.register(Box::new(metrics.last_timestamp.clone()))?;
         registry.register(Box::new(metrics.is_leader.clone()))?;
         registry.register(Box::new(metrics.role.clone()))?;
         registry.register(Box::new(metrics.raft.clone()))?;
@@ -139,7 +148,7 @@ impl Metrics {
 
     /// Everything as text, after what is read off the state was read.
     pub fn render(&self, gate: &Gate) -> Result<String, prometheus::Error> {
-        self.read_raft(gate);
+        self.read_owners(gate);
         self.read_process();
         self.cluster.reset();
         if let Some(tenure) = gate.tenures.current()
@@ -150,7 +159,7 @@ impl Metrics {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 
-    fn read_raft(&self, gate: &Gate) {
+    fn read_owners(&self, gate: &Gate) {
         use std::sync::atomic::Ordering::Relaxed;
         let leads = i64::from(gate.pd.leadership.check().is_ok());
         self.is_leader.set(leads);
@@ -165,6 +174,13 @@ impl Metrics {
                 self.raft.with_label_values(&[name]).set(signed(value));
             }
         }
+        let tso = gate.pd.tso.counters();
+        for (name, value) in
+            [("requests", &tso.requests), ("timestamps", &tso.timestamps), ("rounds", &tso.rounds)]
+        {
+            self.tso.with_label_values(&[name]).set(signed(value.load(Relaxed)));
+        }
+        self.last_timestamp.with_label_values(&["tso"]).set(signed(tso.physical_ms.load(Relaxed)));
         let counters = gate.pd.raft.counters();
         self.log_syncs.set(signed(counters.log_syncs.load(Relaxed)));
         self.log_sync_seconds.set(counters.log_sync_ns.load(Relaxed) as f64 / 1e9);

@@ -14,7 +14,6 @@ use tonic::{Request, Response, Status, Streaming};
 use super::gate::Gate;
 use super::header::{self, Asked};
 use crate::cluster::Tenure;
-use crate::metrics::Metrics;
 use crate::tso::{LOGICAL_END, Reply, TsoAsker, TsoError, TsoReplies};
 
 /// Most requests taken from a stream in one go: large enough to make the hand-over cheap, small enough that the first
@@ -31,14 +30,7 @@ pub async fn serve(
     let (asker, replies) = gate.pd.tso.open();
     let reader = CancellationToken::new();
     let refusal = Arc::new(OnceLock::new());
-    tokio::spawn(read(
-        request.into_inner(),
-        asker,
-        tenure,
-        Arc::clone(&gate.metrics),
-        Arc::clone(&refusal),
-        reader.clone(),
-    ));
+    tokio::spawn(read(request.into_inner(), asker, tenure, Arc::clone(&refusal), reader.clone()));
     let answers = Answers {
         cluster_id,
         replies,
@@ -57,7 +49,6 @@ async fn read(
     mut requests: Streaming<pdpb::TsoRequest>,
     mut asker: TsoAsker,
     tenure: Arc<Tenure>,
-    metrics: Arc<Metrics>,
     refusal: Arc<OnceLock<Status>>,
     gone: CancellationToken,
 ) {
@@ -83,7 +74,6 @@ async fn read(
                     None => break Ok(()),
                 }
             };
-            metrics.tso_requests.inc_by(counts.len() as u64);
             if !counts.is_empty() && asker.ask(&counts).await.is_err() {
                 // The reply side has the same error.
                 return;

@@ -41,6 +41,8 @@ struct Play<'a> {
     /// A leader that was killed, until timestamps come again.
     gone: Option<(Instant, String)>,
     counted: Counted,
+    /// What the last table showed.
+    numbers: Numbers,
 }
 
 /// What was counted at the last table, for the rates.
@@ -67,11 +69,12 @@ pub async fn play(
         Some(_) | None => Schedule::default(),
     };
     let counted = Counted { at: start, timestamps: 0, ids: 0, operations: 0 };
-    let mut play = Play { screen, cluster, up, schedule, faults: Faults::default(), gone: None, counted };
+    let (faults, numbers) = (Faults::default(), Numbers::default());
+    let mut play = Play { screen, cluster, up, schedule, faults, gone: None, counted, numbers };
     let stop = stopped(wishes.stops(), 1);
     tokio::pin!(stop);
     let mut tick = tokio::time::interval(REDRAW_INTERVAL);
-    let mut status = tokio::time::interval(STATUS_INTERVAL);
+    let mut status = tokio::time::interval_at((start + STATUS_INTERVAL).into(), STATUS_INTERVAL);
     let by_hand = loop {
         if length.is_some_and(|length| start.elapsed() >= length) {
             break false;
@@ -82,12 +85,11 @@ pub async fn play(
             _ = tick.tick() => {
                 play.schedule_due().await;
                 play.tell_of_new_leader();
-                let numbers = play.numbers();
-                screen.redraw(table(&play.up.onlooker.view(), &numbers));
+                play.count();
+                screen.redraw(table(&play.up.onlooker.view(), &play.numbers));
             }
             _ = status.tick(), if !screen.is_terminal() => {
-                let numbers = play.numbers();
-                screen.print(&status_line(&play.up.onlooker.view(), &numbers));
+                screen.print(&status_line(&play.up.onlooker.view(), &play.numbers));
             }
         }
     };
@@ -230,7 +232,8 @@ impl Play<'_> {
         Ok(())
     }
 
-    fn numbers(&mut self) -> Numbers {
+    /// Takes the numbers of the next table.
+    fn count(&mut self) {
         let (heard, shared) = (self.up.probes.heard(), self.up.load.shared());
         let now = Counted {
             at: Instant::now(),
@@ -241,7 +244,7 @@ impl Play<'_> {
         let before = std::mem::replace(&mut self.counted, now);
         let seconds = (now.at - before.at).as_secs_f64().max(1e-3);
         let rate = |now: u64, before: u64| ((now - before) as f64 / seconds) as u64;
-        Numbers {
+        self.numbers = Numbers {
             members: self
                 .cluster
                 .members()
@@ -257,7 +260,7 @@ impl Play<'_> {
             trouble: [shared.last_error(), heard.last_error()],
             broken: shared.losses().0 + heard.timestamps.fallbacks() + heard.ids.duplicates(),
             page: self.up.client.leader().map(|leader| leader.address).unwrap_or_default(),
-        }
+        };
     }
 }
 

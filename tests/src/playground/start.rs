@@ -1,6 +1,6 @@
 //! From nothing to a cluster under load, stage by stage.
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use pd_client::Client;
 
 use super::arguments::Arguments;
@@ -10,7 +10,7 @@ use super::scene::Onlooker;
 use super::screen::Screen;
 use super::table::grouped;
 use super::{REPLICAS, load::KEYS_EACH, load::WRITERS};
-use crate::cluster::{Cluster, Member, PreferredPorts, Setup};
+use crate::cluster::{Cluster, Member, PATIENCE, PreferredPorts, Setup, eventually};
 
 /// The ports that PD and TiKV are known by.
 const PREFERRED: PreferredPorts = PreferredPorts { pd: 2379, store: 20_160, status: 20_180 };
@@ -74,12 +74,24 @@ pub async fn bring_up(screen: &Screen, arguments: &Arguments, cluster: &mut Clus
             stage.waits_for("the first region to take writes", Some(cluster.stores()[0].process().log()));
             let stock = load::connect(&endpoints).await?;
             let all = KEYS_EACH * WRITERS;
-            load::fill(&stock, |done| {
+            let ledgers = load::fill(&stock, |done| {
                 let regions = onlooker.view().regions;
-                let (done, all) = (grouped(done), grouped(all));
-                stage.progress(format!("{done} of {all}, splitting .. {regions} regions"));
+                stage.progress(format!("{} of {}, {regions} regions", grouped(done), grouped(all)));
             })
-            .await
+            .await?;
+            stage.waits_for("the regions to split", Some(cluster.stores()[0].process().log()));
+            eventually("the last region to split off", PATIENCE, async || {
+                stage.progress(format!("{}, splitting .. {} regions", grouped(all), onlooker.view().regions));
+                let last = client.scan_regions(load::WRITERS_END, "", 0).await?.pop().context("no region")?;
+                ensure!(
+                    last.region.start_key > load::WRITERS_END,
+                    "it begins at {:?}",
+                    last.region.start_key
+                );
+                Ok(())
+            })
+            .await?;
+            Ok(ledgers)
         })
         .await?;
     let (probes, load) = screen

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 pub use gaps::{Gaps, Window};
 pub use ledger::{Content, Ledger};
 pub use readback::{ReadBack, read_back};
-pub use shape::{KEYS_EACH, WRITERS};
+pub use shape::{KEYS_EACH, WRITERS, WRITERS_END};
 pub use writer::fill;
 
 use writer::Writer;

@@ -12,6 +12,18 @@ pub const KEYS_EACH: u64 = 512;
 /// Bytes of a value. With the keys of all writers enough for several dozen small Regions within a minute.
 const VALUE_BYTES: usize = 1_000;
 
+/// Keys behind all writers' keys, which nobody touches after the first fill. They split off, so that no writer's key
+/// lies in the last Region: see [`WRITERS_END`].
+pub const TAIL_KEYS: u64 = 200;
+/// The end of the writers' keys. A scan of the stock client that ends within the last Region goes on from the first
+/// one, so scans are compared only up to here, and only once the last Region begins behind it.
+pub const WRITERS_END: &[u8] = b"v";
+
+/// The pair of this number behind all writers' keys.
+pub fn tail(number: u64) -> (Vec<u8>, Vec<u8>) {
+    (format!("{}{number:08}", String::from_utf8_lossy(WRITERS_END)).into_bytes(), value(number, 0))
+}
+
 /// The key of this number.
 pub fn key(number: u64) -> Vec<u8> {
     format!("user{number:08}").into_bytes()
@@ -48,6 +60,12 @@ pub fn content(key: u64, found: Option<&[u8]>) -> Result<Content, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_tail_lies_behind_every_writer() {
+        assert!(key(WRITERS * KEYS_EACH).as_slice() < WRITERS_END);
+        assert!(tail(0).0.as_slice() > WRITERS_END);
+    }
 
     #[test]
     fn what_is_written_is_read_and_nothing_else() {

@@ -1,5 +1,6 @@
 //! One writer: draws an operation, carries it through whatever happens, and compares what it reads.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,8 +21,14 @@ const ATTEMPT_LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 /// Keys of a batch operation.
 const BATCH: usize = 8;
-/// Pairs asked of a scan: some Regions' worth of this writer's keys and all the others' between.
-const SCAN_LIMIT: u32 = 100;
+/// Keys of a batch of the first fill.
+const FILL_BATCH: usize = 32;
+/// Failures of one such batch, about half a minute of them with the stock client's own repetitions.
+const FILL_FAILURES_MAX: u32 = 20;
+/// Keys that a scan spans, the other writers' among them: some Regions' worth.
+const SCAN_SPAN: u64 = 100;
+/// More than those, so that a scan is never cut short.
+const SCAN_LIMIT: u32 = 1_000;
 
 pub(super) struct Writer {
     number: u64,
@@ -134,21 +141,19 @@ impl Writer {
 
     /// A scan from one of this writer's keys on; the others' keys between are passed over.
     async fn scan(&mut self, from: u64) {
-        let range = shape::key(from)..;
+        let to = (from + SCAN_SPAN).min(KEYS_EACH * WRITERS);
+        let range = shape::key(from)..shape::key(to);
         let pairs = match attempt(async { Ok(self.client.scan(range, SCAN_LIMIT).await?) }).await {
             Ok(pairs) => pairs,
             Err(error) => return self.read_failed(&error).await,
         };
-        let full = pairs.len() == SCAN_LIMIT as usize;
-        let mut found = std::collections::BTreeMap::new();
+        let mut found = BTreeMap::new();
         for KvPair(key, value) in pairs {
             if let Some(number) = shape::key_number(key.as_ref().into()) {
                 found.insert(number, value);
             }
         }
-        // A full answer speaks up to its last key, one that is not full up to the end.
-        let end = if full { found.keys().last().copied().unwrap_or(from) } else { KEYS_EACH * WRITERS };
-        let mine: Vec<u64> = self.ledger().certain(from..=end).map(|(key, _)| key).collect();
+        let mine: Vec<u64> = self.ledger().certain(from..=to - 1).map(|(key, _)| key).collect();
         for key in mine {
             self.compare(key, found.get(&key).map(Vec::as_slice), "a scan");
         }
@@ -171,26 +176,22 @@ impl Writer {
     }
 }
 
-/// Writes every key of every writer once, in batches, and reports each batch by `progress` (keys so far).
+/// Writes every key of every writer once, and the tail, in batches; tells each by `progress` (keys so far).
 pub async fn fill(client: &RawClient, progress: impl Fn(u64)) -> Result<Vec<Ledger>> {
     let mut ledgers: Vec<Ledger> = (0..WRITERS).map(|_| Ledger::default()).collect();
+    let tail: Vec<_> = (0..shape::TAIL_KEYS).map(shape::tail).collect();
+    for pairs in tail.chunks(FILL_BATCH) {
+        until_ok(async || Ok(client.batch_put(pairs.to_vec()).await?)).await?;
+    }
     let mut done = 0;
     let all: Vec<u64> = (0..KEYS_EACH * WRITERS).collect();
-    for keys in all.chunks(BATCH * 4) {
+    for keys in all.chunks(FILL_BATCH) {
         let contents: Vec<(u64, Content)> =
             keys.iter().map(|key| (*key, Content::Value(key / WRITERS + 1))).collect();
         for (key, content) in &contents {
             ledgers[(key % WRITERS) as usize].attempt(*key, *content);
         }
-        let mut failures = 0;
-        while let Err(error) = attempt(put_all(client, &contents)).await {
-            failures += 1;
-            // Some failures are part of splitting; minutes of nothing else are not.
-            if failures > 200 {
-                bail!("writing the first keys: {error:#}");
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
+        until_ok(async || put_all(client, &contents).await).await?;
         for (key, content) in contents {
             ledgers[(key % WRITERS) as usize].acknowledge(key, content);
         }
@@ -198,6 +199,19 @@ pub async fn fill(client: &RawClient, progress: impl Fn(u64)) -> Result<Vec<Ledg
         progress(done);
     }
     Ok(ledgers)
+}
+
+/// Repeats a write of the first fill: some failures are part of splitting, nothing but failures are not.
+async fn until_ok(write: impl AsyncFn() -> Result<()>) -> Result<()> {
+    let mut failures = 0;
+    while let Err(error) = attempt(write()).await {
+        failures += 1;
+        if failures == FILL_FAILURES_MAX {
+            return Err(error.context("writing the first keys"));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
 }
 
 pub(super) async fn attempt<T>(operation: impl Future<Output = Result<T>>) -> Result<T> {
@@ -236,7 +250,7 @@ pub(super) async fn get_all(client: &RawClient, keys: &[u64]) -> Result<Vec<Opti
         return Ok(vec![client.get(shape::key(*key)).await?]);
     }
     let pairs = client.batch_get(keys.iter().map(|key| shape::key(*key))).await?;
-    let mut found: std::collections::BTreeMap<Key, Vec<u8>> =
+    let mut found: BTreeMap<Key, Vec<u8>> =
         pairs.into_iter().map(|KvPair(key, value)| (key, value)).collect();
     Ok(keys.iter().map(|key| found.remove(&Key::from(shape::key(*key)))).collect())
 }

@@ -91,3 +91,31 @@ async fn connection(stream: TcpStream, from: SocketAddr, app: Router) {
         debug!(%from, %error, "connection ended");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn status_of(path: &str) -> (Option<String>, String) {
+        let health = tonic_health::server::health_reporter().1;
+        let app = grpc(tonic::service::Routes::new(health));
+        let request = Request::builder().method("POST").uri(path).header("content-type", "application/grpc");
+        let answer = app.oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
+        let header = |name| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        (header("grpc-status"), header("grpc-message").unwrap_or_default())
+    }
+
+    #[tokio::test]
+    async fn what_is_not_served_is_refused_by_name() {
+        for path in ["/tikvpb.Tikv/KvGet", "/coprocessor.Any/Thing"] {
+            let (status, message) = status_of(path).await;
+            assert_eq!(status.as_deref(), Some("12"), "{path}");
+            assert!(
+                message.contains(&path[1..].replace('/', "%2F")) || message.contains(&path[1..]),
+                "{message}"
+            );
+        }
+    }
+}

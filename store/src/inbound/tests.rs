@@ -36,7 +36,11 @@ fn a_store_that_took_over_an_address_creates_nothing() {
     let (_dir, core) = core();
     let sent = context(99, region(3, &[(3, 99), (4, 8)]));
     let verdict = judge(&core, None, &sent, MessageType::MsgAppend, PeerId(4), PeerId(3));
-    assert!(matches!(verdict, Verdict::Drop(_)), "{verdict:?}");
+    assert_eq!(verdict, Verdict::Drop("it is for a store that had this address before"));
+    // Even where a peer of that id would be meant for this Store.
+    let sent = context(99, region(3, &[(3, 1), (4, 8)]));
+    let verdict = judge(&core, None, &sent, MessageType::MsgAppend, PeerId(4), PeerId(3));
+    assert_eq!(verdict, Verdict::Drop("it is for a store that had this address before"));
 }
 
 #[test]

@@ -90,3 +90,87 @@ pub fn check_cf(cf: &str) -> Result<(), String> {
         other => Err(format!("column family `{other}` is not served; only `default` is")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proto::metapb::{self, Region};
+
+    use super::*;
+    use crate::Tuning;
+    use crate::engine::SledEngine;
+    use crate::region::Stage;
+
+    /// Store 1 with Region 2, `[b, m)` at version 3, and its left neighbour 10; Region 20 has no data yet.
+    fn core() -> (tempfile::TempDir, Arc<StoreCore>) {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Arc::new(SledEngine::open(dir.path()).unwrap());
+        let core = StoreCore::new(7, StoreId(1), engine, Tuning::default());
+        for (id, start, end, stage) in
+            [(2, "b", "m", Stage::Normal), (10, "", "b", Stage::Normal), (20, "m", "", Stage::Empty)]
+        {
+            let region = Region {
+                id,
+                start_key: start.into(),
+                end_key: end.into(),
+                region_epoch: Some(RegionEpoch { conf_ver: 5, version: 3 }),
+                peers: vec![metapb::Peer { id: id + 1, store_id: 1, ..metapb::Peer::default() }],
+                ..Region::default()
+            };
+            core.regions.insert(Peer::new(PeerId(id + 1), region, stage)).unwrap();
+        }
+        (dir, core)
+    }
+
+    fn context(region_id: u64, peer: u64, store_id: u64, version: u64) -> Context {
+        Context {
+            region_id,
+            peer: Some(metapb::Peer { id: peer, store_id, ..metapb::Peer::default() }),
+            region_epoch: Some(RegionEpoch { conf_ver: 1, version }),
+            ..Context::default()
+        }
+    }
+
+    #[test]
+    fn each_mismatch_has_its_error() {
+        let (_dir, core) = core();
+        let refused = |context| Admitted::new(&core, Some(&context)).err().unwrap();
+        assert_eq!(refused(context(2, 3, 9, 3)).store_not_match.unwrap().actual_store_id, 1);
+        assert_eq!(refused(context(99, 3, 1, 3)).region_not_found.unwrap().region_id, 99);
+        assert_eq!(refused(context(2, 4, 1, 3)).mismatch_peer_id.unwrap().store_peer_id, 3);
+        assert_eq!(refused(context(20, 21, 1, 3)).region_not_initialized.unwrap().region_id, 20);
+        let current = refused(context(2, 3, 1, 2)).epoch_not_match.unwrap().current_regions;
+        assert_eq!(
+            current.iter().map(|region| region.id).collect::<Vec<_>>(),
+            [2, 10],
+            "and where keys went"
+        );
+        assert!(Admitted::new(&core, None).is_err());
+        let admitted = Admitted::new(&core, Some(&context(2, 3, 1, 3))).ok().unwrap();
+        assert!(admitted.check_key(&Bytes::from_static(b"c")).is_ok());
+        let elsewhere = admitted.check_key(&Bytes::from_static(b"m")).unwrap_err();
+        assert_eq!(elsewhere.key_not_in_region.unwrap().end_key, "m");
+    }
+
+    #[test]
+    fn what_was_read_counts_only_if_the_data_stayed() {
+        let (_dir, core) = core();
+        let admit = || Admitted::new(&core, Some(&context(2, 3, 1, 3))).ok().unwrap();
+        let peer = core.regions.get(RegionId(2)).unwrap();
+        let split = admit();
+        assert!(split.check_after(&core).is_ok());
+        let mut region = peer.region().as_ref().clone();
+        region.region_epoch = Some(RegionEpoch { conf_ver: 5, version: 4 });
+        peer.set_region(Arc::new(region));
+        assert!(split.check_after(&core).unwrap_err().epoch_not_match.is_some());
+        let dying = Admitted::new(&core, Some(&context(2, 3, 1, 4))).ok().unwrap();
+        let mut stage = peer.stage();
+        peer.set_stage(&mut stage, Stage::Dying);
+        assert!(dying.check_after(&core).unwrap_err().region_not_found.is_some());
+    }
+
+    #[test]
+    fn one_column_family() {
+        assert!(check_cf("").is_ok() && check_cf("default").is_ok());
+        assert!(check_cf("lock").unwrap_err().contains("`lock`"));
+    }
+}

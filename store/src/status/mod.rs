@@ -94,7 +94,45 @@ fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::{Request, StatusCode};
+    use bytes::Bytes;
+    use tower::ServiceExt;
+
     use super::*;
+    use crate::engine::{Batch, SledEngine};
+    use crate::{StoreId, Tuning, keys};
+
+    async fn get_page(core: &Arc<StoreCore>, path: &str) -> (StatusCode, String) {
+        let pages = Pages { core: core.clone(), address: "127.0.0.1:1".into(), data_dir: "d".into() };
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let answer = router(pages).oneshot(request).await.unwrap();
+        let status = answer.status();
+        let body = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+        (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    #[tokio::test]
+    async fn the_pages_tell_what_lies_here() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Arc::new(SledEngine::open(dir.path()).unwrap());
+        let core = StoreCore::new(7, StoreId(4), engine, Tuning::default());
+        let mut batch = Batch::default();
+        batch.put(keys::data_key(b"a"), Bytes::from_static(b"1"));
+        batch.put(keys::data_key(b"b"), Bytes::from_static(b"2"));
+        core.engine.write(batch).unwrap();
+        let of = |path: &'static str| get_page(&core, path);
+        assert!(of("/kv?key=61").await.1.contains(r#""value":"31""#));
+        assert!(of("/kv?key=63").await.1.contains(r#""found":false"#));
+        let (_, list) = of("/kv?start=61&end=&limit=1").await;
+        assert!(list.contains(r#""more":true"#) && list.contains(r#""key":"61""#), "{list}");
+        assert_eq!(of("/kv?key=xyz").await.0, StatusCode::BAD_REQUEST);
+        assert_eq!(of("/kv?kay=61").await.0, StatusCode::BAD_REQUEST);
+        assert!(of("/config").await.1.contains(r#""region-split-size":"256MiB""#));
+        assert!(of("/status").await.1.contains(r#""store_id":4"#));
+        assert!(of("/metrics").await.1.contains("store_regions 0"));
+        assert_eq!(of("/regions").await.1, "[]");
+    }
 
     #[test]
     fn sizes_are_read_back_as_they_were() {

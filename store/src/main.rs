@@ -1,6 +1,7 @@
 //! The program `store`: flags, logs, signals.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use store::{Flags, Node, NodeConfig};
@@ -10,6 +11,9 @@ use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How long scans and the like that are still under way may hold the end up; nothing that they do is needed any more.
+const LAST_WAIT: Duration = Duration::from_millis(300);
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
@@ -28,7 +32,10 @@ fn start(flags: &Flags) -> anyhow::Result<()> {
     })?;
     let config = flags.config()?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(config))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(run(config));
+    runtime.shutdown_timeout(LAST_WAIT);
+    ended
 }
 
 async fn run(config: NodeConfig) -> anyhow::Result<()> {

@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,7 +26,7 @@ pub enum At {
     Half,
 }
 
-/// Looks for Regions that are too large and cuts them, until dropped.
+/// Looks for Regions that are too large, or whose size is only guessed, and cuts what is too large, until dropped.
 pub async fn run(core: Arc<StoreCore>, pd: pd_client::Client) {
     let mut looks = tokio::time::interval(core.tuning.split_check);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -35,12 +34,10 @@ pub async fn run(core: Arc<StoreCore>, pd: pd_client::Client) {
         looks.tick().await;
         let Some(handle) = core.handle() else { continue };
         let t = core.tuning.thresholds;
-        let large = |peer: &Arc<Peer>| {
-            let bytes = peer.size_bytes.load(Ordering::Relaxed);
-            bytes >= t.max_bytes || peer.size_keys.load(Ordering::Relaxed) >= t.max_keys
-        };
-        let led_and_large = core.regions.all().into_iter().filter(|peer| large(peer) && peer.leads(handle));
-        for peer in led_and_large.collect::<Vec<_>>() {
+        let large = |peer: &Arc<Peer>| peer.size.bytes() >= t.max_bytes || peer.size.keys() >= t.max_keys;
+        let due = |peer: &Arc<Peer>| (large(peer) || !peer.size.is_counted()) && peer.leads(handle);
+        let due = core.regions.all().into_iter().filter(due);
+        for peer in due.collect::<Vec<_>>() {
             let Some(turn) = peer.admin_turn() else { continue };
             let cut = async {
                 let points = points(&core, &peer).await?;
@@ -59,10 +56,10 @@ pub async fn run(core: Arc<StoreCore>, pd: pd_client::Client) {
 
 /// Scans a Region: sets its size right, and tells where to cut it if it is too large.
 async fn points(core: &Arc<StoreCore>, peer: &Arc<Peer>) -> Result<Vec<Bytes>, String> {
+    let before = (peer.size.bytes(), peer.size.keys());
     let scanned = scan(core, peer, core.tuning.thresholds).await?;
     let (bytes, keys) = scanned.totals();
-    peer.size_bytes.store(bytes, Ordering::Relaxed);
-    peer.size_keys.store(keys, Ordering::Relaxed);
+    peer.size.count(before, bytes, keys);
     Ok(scanned.finish())
 }
 

@@ -30,8 +30,9 @@ use crate::{STORE_VERSION, StoreConfig, StoreCore, StoreId, Tuning, lifecycle, o
 /// Largest request: several times the largest entry, so that a client hears of `RaftEntryTooLarge` and not of a
 /// broken stream.
 const MAX_REQUEST_BYTES: usize = 64 << 20;
-/// How long a Store that stops tries to hand its leaders over.
-const HAND_OVER: Duration = Duration::from_secs(5);
+/// How long a Store that stops tries to hand its leaders over. A transfer takes milliseconds where it is possible at
+/// all; where the others stop, too, waiting longer helps no one.
+const HAND_OVER: Duration = Duration::from_secs(1);
 /// Leaders handed over side by side.
 const HAND_OVER_WIDTH: usize = 32;
 
@@ -165,7 +166,7 @@ impl Store {
         &self.core
     }
 
-    /// Hands its leaders over, as far as that goes within 5 s, and ends everything.
+    /// Hands its leaders over, as far as that goes within 1 s, and ends everything.
     pub async fn stop(mut self) {
         if tokio::time::timeout(HAND_OVER, hand_over(&self.core)).await.is_err() {
             warn!(store = %self.core.id, "not all leaders could be handed over in time");

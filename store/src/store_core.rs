@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -136,19 +135,15 @@ impl StoreCore {
         states: Vec<RegionState>,
     ) {
         let share = states.len() as u64 + 1;
-        let (bytes, keys) = (&parent.size_bytes, &parent.size_keys);
-        let (bytes, keys) = (bytes.load(Ordering::Relaxed) / share, keys.load(Ordering::Relaxed) / share);
+        let (bytes, keys) = (parent.size.bytes() / share, parent.size.keys() / share);
         let made: Vec<Arc<Peer>> = states
             .iter()
-            .map(|state| {
-                let peer = Peer::new(state.peer(), state.region.clone().unwrap_or_default(), Stage::Normal);
-                peer.size_bytes.store(bytes, Ordering::Relaxed);
-                peer.size_keys.store(keys, Ordering::Relaxed);
-                peer
-            })
+            .map(|state| Peer::new(state.peer(), state.region.clone().unwrap_or_default(), Stage::Normal))
             .collect();
-        parent.size_bytes.store(bytes, Ordering::Relaxed);
-        parent.size_keys.store(keys, Ordering::Relaxed);
+        for part in made.iter().chain([parent]) {
+            // The parts need not be alike: whoever leads them scans.
+            part.size.guess(bytes, keys);
+        }
         if let Err(held) = self.regions.split(parent.region_id(), KeyRange::of(&rest), &made) {
             error!(store = %self.id, region = %parent.region_id(), %held, "a split meets a region it should not");
         }

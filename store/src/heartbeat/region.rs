@@ -3,10 +3,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use pd_client::{HeartbeatEvent, HeartbeatEvents, HeartbeatSender};
+use pd_client::{HeartbeatEvent, HeartbeatSender};
 use proto::metapb;
 use proto::pdpb::{PeerStats, QueryStats, RegionHeartbeatRequest, TimeInterval};
 use raft_core::{GroupStatus, Role};
@@ -34,6 +33,13 @@ struct Told {
     size: u64,
 }
 
+/// What was told, and since when each member of each Region led here has been known.
+#[derive(Default)]
+struct Tellings {
+    last: HashMap<RegionId, Told>,
+    watched: HashMap<RegionId, Vec<(u64, Instant)>>,
+}
+
 /// What PD plans by, as this leader sees it.
 struct Seen {
     term: u64,
@@ -46,15 +52,15 @@ struct Seen {
 /// Sends heartbeats and carries out their answers until dropped.
 pub async fn run(core: Arc<StoreCore>, pd: pd_client::Client) {
     let (sender, mut events) = pd.region_heartbeats();
-    let mut told = HashMap::new();
+    let mut told = Tellings::default();
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            event = next(&mut events) => match event {
+            event = events.next() => match event {
                 Some(HeartbeatEvent::Opened(leader)) => {
                     info!(store = %core.id, pd = leader.name, "heartbeat stream open; telling all");
-                    told.clear();
+                    told.last.clear();
                     tell(&core, &sender, &mut told).await;
                 }
                 Some(HeartbeatEvent::Answer(answer)) => operator::carry_out(&core, &pd, *answer),
@@ -78,20 +84,18 @@ impl Seen {
     }
 }
 
-async fn next(events: &mut HeartbeatEvents) -> Option<HeartbeatEvent> {
-    events.next().await
-}
-
 /// Looks over all Regions and tells what is due.
-async fn tell(core: &StoreCore, sender: &HeartbeatSender, told: &mut HashMap<RegionId, Told>) {
+async fn tell(core: &StoreCore, sender: &HeartbeatSender, told: &mut Tellings) {
     let Some(handle) = core.handle() else { return };
     let peers = core.regions.all();
-    told.retain(|region, _| core.regions.get(*region).is_some());
+    told.last.retain(|region, _| core.regions.get(*region).is_some());
+    told.watched.retain(|region, _| core.regions.get(*region).is_some());
     for peer in peers {
         let max_down = core.tuning.max_peer_down;
+        let watched = told.watched.entry(peer.region_id()).or_default();
         let look = |status: &GroupStatus| {
             let heir = peer.is_heir(Some(status)).then(Seen::heir);
-            seen(&peer.region(), status, max_down).or(heir)
+            seen(&peer.region(), status, watched, max_down).or(heir)
         };
         let seen = match peer.with_status(handle, look) {
             Some(seen) => seen,
@@ -103,11 +107,12 @@ async fn tell(core: &StoreCore, sender: &HeartbeatSender, told: &mut HashMap<Reg
         }
         let Some(seen) = seen else {
             // What is written while another leads is the other's to tell.
-            told.remove(&peer.region_id());
+            told.last.remove(&peer.region_id());
+            told.watched.remove(&peer.region_id());
             peer.flow.take();
             continue;
         };
-        let last = told.get(&peer.region_id());
+        let last = told.last.get(&peer.region_id());
         if !due(core, &peer, last, &seen) {
             continue;
         }
@@ -118,20 +123,36 @@ async fn tell(core: &StoreCore, sender: &HeartbeatSender, told: &mut HashMap<Reg
             // No stream: when it opens, all is told.
             return;
         }
-        told.insert(peer.region_id(), entry);
+        told.last.insert(peer.region_id(), entry);
     }
 }
 
 /// What a leader sees of its Region; `None` for others.
-fn seen(region: &metapb::Region, status: &GroupStatus, max_down: Duration) -> Option<Seen> {
+fn seen(
+    region: &metapb::Region,
+    status: &GroupStatus,
+    watched: &mut Vec<(u64, Instant)>,
+    max_down: Duration,
+) -> Option<Seen> {
     if status.role != Role::Leader {
         return None;
     }
     let mut seen = Seen { term: status.term, down: Vec::new(), pending: Vec::new(), heir: false };
+    let now = Instant::now();
+    watched.retain(|(id, _)| status.progress.iter().any(|progress| progress.id == *id));
     for progress in &status.progress {
+        let since = match watched.iter().find(|(id, _)| *id == progress.id) {
+            Some((_, since)) => *since,
+            None => {
+                watched.push((progress.id, now));
+                now
+            }
+        };
         let Some(peer) = region.peers.iter().find(|peer| peer.id == progress.id).copied() else { continue };
-        if progress.heard_ms >= u64::try_from(max_down.as_millis()).unwrap_or(u64::MAX) {
-            seen.down.push(PeerStats { peer: Some(peer), down_seconds: progress.heard_ms / 1_000 });
+        // No longer than this leader has known it: a peer just added has never been heard, and is not down.
+        let silent = Duration::from_millis(progress.heard_ms).min(now.duration_since(since));
+        if silent >= max_down {
+            seen.down.push(PeerStats { peer: Some(peer), down_seconds: silent.as_secs() });
         }
         // What it lacks is no longer in the log: it waits for a snapshot.
         if progress.snapshot || progress.matched + 1 < status.first {
@@ -143,7 +164,7 @@ fn seen(region: &metapb::Region, status: &GroupStatus, max_down: Duration) -> Op
 
 fn due(core: &StoreCore, peer: &Peer, last: Option<&Told>, seen: &Seen) -> bool {
     let Some(last) = last else { return true };
-    let size = peer.size_bytes.load(Ordering::Relaxed);
+    let size = peer.size.bytes();
     let step = (core.tuning.thresholds.split_bytes / SIZE_STEPS).max(1);
     last.term != seen.term
         || last.epoch != epoch_of(&peer.region())
@@ -156,7 +177,7 @@ fn due(core: &StoreCore, peer: &Peer, last: Option<&Told>, seen: &Seen) -> bool 
 fn heartbeat(peer: &Peer, seen: Seen, since: u64, now: u64) -> (RegionHeartbeatRequest, Told) {
     let region = peer.region();
     let flow = peer.flow.take();
-    let size = peer.size_bytes.load(Ordering::Relaxed);
+    let size = peer.size.bytes();
     let told = Told {
         at: Instant::now(),
         unix: now,
@@ -177,7 +198,7 @@ fn heartbeat(peer: &Peer, seen: Seen, since: u64, now: u64) -> (RegionHeartbeatR
         keys_written: flow.keys_written,
         keys_read: flow.keys_read,
         approximate_size: size,
-        approximate_keys: peer.size_keys.load(Ordering::Relaxed),
+        approximate_keys: peer.size.keys(),
         approximate_kv_size: size,
         interval: Some(TimeInterval { start_timestamp: since, end_timestamp: now }),
         term: seen.term,
@@ -217,10 +238,25 @@ mod tests {
         let peer = |id| metapb::Peer { id, store_id: id, ..metapb::Peer::default() };
         let region = Region { id: 2, peers: vec![peer(3), peer(4), peer(5), peer(6)], ..Region::default() };
         let all = [(4, 49, 100, false), (5, 48, 600_000, false), (6, 90, 0, true), (9, 0, 0, false)];
-        let limit = Duration::from_secs(600);
-        let seen = seen(&region, &status(Role::Leader, &all), limit).unwrap();
-        assert_eq!(pending_ids(&seen), [5, 6], "4 has all that was compacted; 9 is no peer");
-        assert_eq!((down_ids(&seen), seen.down[0].down_seconds), (vec![5], 600));
-        assert!(super::seen(&region, &status(Role::Follower, &[]), limit).is_none());
+        let limit = Duration::from_secs(2);
+        let long_ago = Instant::now().checked_sub(limit * 2).unwrap();
+        let mut watched = vec![(4, long_ago), (5, long_ago), (6, long_ago), (8, long_ago)];
+        let first = seen(&region, &status(Role::Leader, &all), &mut watched, limit).unwrap();
+        assert_eq!(pending_ids(&first), [5, 6], "4 has all that was compacted; 9 is no peer");
+        assert_eq!(down_ids(&first), [5]);
+        assert!(first.down[0].down_seconds >= 4, "{:?}", first.down);
+        assert!(seen(&region, &status(Role::Follower, &[]), &mut watched, limit).is_none());
+    }
+
+    #[test]
+    fn a_peer_just_added_is_not_down() {
+        let peer = |id| metapb::Peer { id, store_id: id, ..metapb::Peer::default() };
+        let region = Region { id: 2, peers: vec![peer(3), peer(4)], ..Region::default() };
+        let never_heard = status(Role::Leader, &[(4, 0, 9_999_999, false)]);
+        let mut watched = Vec::new();
+        let limit = Duration::from_secs(2);
+        assert!(down_ids(&seen(&region, &never_heard, &mut watched, limit).unwrap()).is_empty());
+        watched[0].1 = Instant::now().checked_sub(limit).unwrap();
+        assert_eq!(down_ids(&seen(&region, &never_heard, &mut watched, limit).unwrap()), [4]);
     }
 }

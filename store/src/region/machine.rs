@@ -167,9 +167,7 @@ impl RegionMachine {
         }
         self.core.flow.wrote(writes.len() as u64, bytes);
         self.peer.flow.wrote(writes.len() as u64, bytes);
-        // Overwritten keys count twice until the next scan sets the size right.
-        self.peer.size_bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
-        self.peer.size_keys.fetch_add(added, std::sync::atomic::Ordering::Relaxed);
+        self.peer.size.add(bytes, added);
         self.state.region = Some(region.as_ref().clone());
         (self.state.index, self.state.term) = (index, term);
         self.state.put(&mut batch);
@@ -305,8 +303,7 @@ impl StateMachine for RegionMachine {
             term: mark.term,
         };
         self.core.states.put_synced(&self.state)?;
-        peer.size_bytes.store(bytes, std::sync::atomic::Ordering::Relaxed);
-        peer.size_keys.store(count, std::sync::atomic::Ordering::Relaxed);
+        peer.size.count((peer.size.bytes(), peer.size.keys()), bytes, count);
         info!(store = %self.core.id, region = %peer.region_id(), index = mark.index, keys = count, "snapshot installed");
         self.core.installed(&peer, summary.region);
         peer.set_stage(&mut stage, Stage::Normal);

@@ -47,10 +47,8 @@ pub struct Peer {
     status: OnceLock<watch::Receiver<GroupStatus>>,
     /// What was read and written since the last heartbeat.
     pub flow: Flow,
-    /// Bytes of keys and values, about: exact after a scan, then counted up.
-    pub size_bytes: AtomicU64,
-    /// Keys, about.
-    pub size_keys: AtomicU64,
+    /// How large it is.
+    pub size: Size,
 }
 
 /// One at a time may change a Region's range or peers; ends when dropped.
@@ -71,8 +69,7 @@ impl Peer {
             senders: Mutex::new(HashMap::new()),
             status: OnceLock::new(),
             flow: Flow::default(),
-            size_bytes: AtomicU64::new(0),
-            size_keys: AtomicU64::new(0),
+            size: Size::default(),
         })
     }
 
@@ -190,6 +187,53 @@ impl Drop for AdminTurn {
     }
 }
 
+/// How large a Region is, about: exact after a scan, then counted up by what is written, so rather too large than too
+/// small. After a start and after a split it is a guess until the leader has scanned.
+#[derive(Debug, Default)]
+pub struct Size {
+    bytes: AtomicU64,
+    keys: AtomicU64,
+    counted: AtomicBool,
+}
+
+impl Size {
+    /// Bytes of keys and values.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Keys.
+    pub fn keys(&self) -> u64 {
+        self.keys.load(Ordering::Relaxed)
+    }
+
+    /// Whether it rests on a scan.
+    pub fn is_counted(&self) -> bool {
+        self.counted.load(Ordering::Relaxed)
+    }
+
+    /// Adds what was written; overwritten keys count twice until the next scan.
+    pub fn add(&self, bytes: u64, keys: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.keys.fetch_add(keys, Ordering::Relaxed);
+    }
+
+    /// Takes what a guess says, to be scanned.
+    pub fn guess(&self, bytes: u64, keys: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+        self.keys.store(keys, Ordering::Relaxed);
+        self.counted.store(false, Ordering::Relaxed);
+    }
+
+    /// Takes what a scan counted that began when the size was `before`: what was added since stays on top.
+    pub fn count(&self, before: (u64, u64), bytes: u64, keys: u64) {
+        let added = (self.bytes().saturating_sub(before.0), self.keys().saturating_sub(before.1));
+        self.bytes.store(bytes + added.0, Ordering::Relaxed);
+        self.keys.store(keys + added.1, Ordering::Relaxed);
+        self.counted.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Counters of reads and writes since the last heartbeat.
 #[derive(Debug, Default)]
 pub struct Flow {
@@ -254,6 +298,19 @@ mod tests {
         assert!(turn.is_some() && peer.admin_turn().is_none());
         drop(turn);
         assert!(peer.admin_turn().is_some());
+    }
+
+    #[test]
+    fn a_size_is_exact_after_a_scan_and_keeps_what_came_meanwhile() {
+        let size = Size::default();
+        assert!(!size.is_counted());
+        size.add(100, 2);
+        let before = (size.bytes(), size.keys());
+        size.add(10, 1);
+        size.count(before, 60, 1);
+        assert_eq!((size.bytes(), size.keys(), size.is_counted()), (70, 2, true));
+        size.guess(7, 1);
+        assert!(!size.is_counted(), "a split makes it a guess");
     }
 
     #[test]

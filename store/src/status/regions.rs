@@ -43,8 +43,8 @@ fn describe(core: &StoreCore, peer: &Peer) -> Value {
         "committed": status.committed,
         "first": status.first,
         "last": status.last,
-        "approximate_size": peer.size_bytes.load(std::sync::atomic::Ordering::Relaxed),
-        "approximate_keys": peer.size_keys.load(std::sync::atomic::Ordering::Relaxed),
+        "approximate_size": peer.size.bytes(),
+        "approximate_keys": peer.size.keys(),
         "peers": peers,
     })
 }

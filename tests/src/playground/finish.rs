@@ -137,7 +137,7 @@ pub async fn stop(screen: &Screen, cluster: &mut Cluster) -> Result<()> {
         .stage("stop stores and members", async |stage| {
             let killed = cluster.stop(STOP_LIMIT).await?;
             if !killed.is_empty() {
-                stage.progress(format!("{} did not end by themselves", killed.join(" ")));
+                stage.progress(format!("killed after {} s: {}", STOP_LIMIT.as_secs(), killed.join(" ")));
             }
             Ok(())
         })

@@ -1,5 +1,6 @@
 //! While it runs: the table, the keys, the chaos.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,12 +10,13 @@ use proto::metapb::StoreState;
 use super::REPLICAS;
 use super::arguments::Arguments;
 use super::finish::{self, Ending};
+use super::scene::{View, changes};
 use super::schedule::{Deed, Schedule};
 use super::screen::{Screen, Wish, Wishes, stopped};
 use super::start::Up;
 use super::summary::Summary;
 use super::table::{Numbers, status_line, table};
-use crate::cluster::{Cluster, http};
+use crate::cluster::{Cluster, Member, Process, Store, http};
 
 /// Between two tables.
 const REDRAW_INTERVAL: Duration = Duration::from_secs(1);
@@ -43,6 +45,10 @@ struct Play<'a> {
     counted: Counted,
     /// What the last table showed.
     numbers: Numbers,
+    /// The last view whose changes were told.
+    seen: View,
+    /// Ends of processes that were told: name, and which of its starts had ended.
+    ended: BTreeSet<(String, u32)>,
 }
 
 /// What was counted at the last table, for the rates.
@@ -69,8 +75,19 @@ pub async fn play(
         Some(_) | None => Schedule::default(),
     };
     let counted = Counted { at: start, timestamps: 0, ids: 0, operations: 0 };
-    let (faults, numbers) = (Faults::default(), Numbers::default());
-    let mut play = Play { screen, cluster, up, schedule, faults, gone: None, counted, numbers };
+    let (faults, numbers, seen) = (Faults::default(), Numbers::default(), up.onlooker.view());
+    let mut play = Play {
+        screen,
+        cluster,
+        up,
+        schedule,
+        faults,
+        gone: None,
+        counted,
+        numbers,
+        seen,
+        ended: BTreeSet::new(),
+    };
     let stop = stopped(wishes.stops(), 1);
     tokio::pin!(stop);
     let mut tick = tokio::time::interval(REDRAW_INTERVAL);
@@ -86,6 +103,8 @@ pub async fn play(
                 play.schedule_due().await;
                 play.tell_of_new_leader();
                 play.count();
+                play.tell_of_stores();
+                play.tell_of_ends();
                 screen.redraw(table(&play.up.onlooker.view(), &play.numbers));
             }
             _ = status.tick(), if !screen.is_terminal() => {
@@ -166,6 +185,30 @@ impl Play<'_> {
         let leads = leader.map_or_else(|| "another leads".to_string(), |leader| format!("{leader} leads"));
         self.event(&format!("{leads}, timestamps gone {} ms", gap.as_millis()));
         self.gone = None;
+    }
+
+    /// Says which stores have come and gone.
+    fn tell_of_stores(&mut self) {
+        let now = self.up.onlooker.view();
+        // An old view tells nothing new.
+        if now.stale.is_none() {
+            changes(&self.seen, &now).iter().for_each(|line| self.event(line));
+            self.seen = now;
+        }
+    }
+
+    /// Says which processes have ended although nobody had asked them to.
+    fn tell_of_ends(&mut self) {
+        let members = self.cluster.members().iter().map(Member::process);
+        let processes: Vec<&Process> =
+            members.chain(self.cluster.stores().iter().map(Store::process)).collect();
+        for process in processes {
+            if let Some(text) = process.premature_end()
+                && self.ended.insert((process.name().to_string(), process.starts()))
+            {
+                self.event(&text);
+            }
+        }
     }
 
     fn start_members(&mut self) -> Result<()> {

@@ -55,6 +55,25 @@ impl View {
     }
 }
 
+/// What has changed about the stores since `before`, as lines for people.
+pub fn changes(before: &View, now: &View) -> Vec<String> {
+    let up = |view: &View, id| {
+        view.stores.get(&id).is_some_and(|store| store.state == StoreState::Up && store.heard)
+    };
+    let mut lines = Vec::new();
+    for (id, store) in &now.stores {
+        if up(now, *id) && !up(before, *id) {
+            lines.push(format!("store {id} is Up at {}", store.address));
+        }
+    }
+    for (id, store) in &before.stores {
+        if !now.stores.contains_key(id) && !store.address.is_empty() {
+            lines.push(format!("store {id} holds nothing any more and has left the cluster"));
+        }
+    }
+    lines
+}
+
 /// Looks on and on until dropped.
 #[derive(Debug)]
 pub struct Onlooker {
@@ -120,4 +139,28 @@ async fn look(client: &Client, replicas: usize) -> Result<View> {
     }
     view.leader = client.leader().map(|leader| leader.name).unwrap_or_default();
     Ok(view)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stores_that_come_and_go_are_told() {
+        let store =
+            |state, heard| StoreView { address: "a:1".to_string(), state, heard, ..StoreView::default() };
+        let view = |stores: &[(u64, StoreView)]| View {
+            stores: stores.iter().cloned().collect(),
+            ..View::default()
+        };
+        let (up, silent, leaving) =
+            (store(StoreState::Up, true), store(StoreState::Up, false), store(StoreState::Offline, true));
+        let before = view(&[(1, up.clone()), (2, leaving.clone()), (3, silent.clone())]);
+        assert_eq!(changes(&before, &before), Vec::<String>::new());
+        let now = view(&[(1, leaving), (3, up), (4, silent)]);
+        assert_eq!(
+            changes(&before, &now),
+            ["store 3 is Up at a:1", "store 2 holds nothing any more and has left the cluster"]
+        );
+    }
 }

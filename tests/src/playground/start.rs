@@ -1,6 +1,8 @@
 //! From nothing to a cluster under load, stage by stage.
 
-use anyhow::{Context, Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
 use pd_client::Client;
 
 use super::arguments::Arguments;
@@ -14,6 +16,9 @@ use crate::cluster::{Cluster, Member, PATIENCE, PreferredPorts, Setup, eventuall
 
 /// The ports that PD and TiKV are known by.
 const PREFERRED: PreferredPorts = PreferredPorts { pd: 2379, store: 20_160, status: 20_180 };
+
+/// Between two steps of the tail, so that it splits off with little.
+const TAIL_PAUSE: Duration = Duration::from_millis(300);
 
 /// What runs once all stages are done.
 #[derive(Debug)]
@@ -80,15 +85,18 @@ pub async fn bring_up(screen: &Screen, arguments: &Arguments, cluster: &mut Clus
             })
             .await?;
             stage.waits_for("the regions to split", Some(cluster.stores()[0].process().log()));
+            let mut steps = 0..;
             eventually("the last region to split off", PATIENCE, async || {
                 stage.progress(format!("{}, splitting .. {} regions", grouped(all), onlooker.view().regions));
                 let last = client.scan_regions(load::WRITERS_END, "", 0).await?.pop().context("no region")?;
-                ensure!(
-                    last.region.start_key > load::WRITERS_END,
-                    "it begins at {:?}",
-                    last.region.start_key
-                );
-                Ok(())
+                if last.region.start_key > load::WRITERS_END {
+                    return Ok(());
+                }
+                if let Some(step) = steps.next() {
+                    load::grow_tail(&stock, step).await?;
+                }
+                tokio::time::sleep(TAIL_PAUSE).await;
+                bail!("it begins at {:?}", last.region.start_key)
             })
             .await?;
             Ok(ledgers)

@@ -19,7 +19,7 @@ pub use gaps::{Gaps, Window};
 pub use ledger::{Content, Ledger};
 pub use readback::{ReadBack, read_back};
 pub use shape::{KEYS_EACH, WRITERS, WRITERS_END};
-pub use writer::fill;
+pub use writer::{fill, grow_tail};
 
 use writer::Writer;
 

@@ -12,9 +12,9 @@ pub const KEYS_EACH: u64 = 512;
 /// Bytes of a value. With the keys of all writers enough for several dozen small Regions within a minute.
 const VALUE_BYTES: usize = 1_000;
 
-/// Keys behind all writers' keys, which nobody touches after the first fill. They split off, so that no writer's key
+/// Keys behind all writers' keys in one step of the tail, which grows until it has split off, so that no writer's key
 /// lies in the last Region: see [`WRITERS_END`].
-pub const TAIL_KEYS: u64 = 200;
+pub const TAIL_STEP: u64 = 32;
 /// The end of the writers' keys. A scan of the stock client that ends within the last Region goes on from the first
 /// one, so scans are compared only up to here, and only once the last Region begins behind it.
 pub const WRITERS_END: &[u8] = b"v";

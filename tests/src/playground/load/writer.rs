@@ -176,13 +176,9 @@ impl Writer {
     }
 }
 
-/// Writes every key of every writer once, and the tail, in batches; tells each by `progress` (keys so far).
+/// Writes every key of every writer once, in batches; tells each by `progress` (keys so far).
 pub async fn fill(client: &RawClient, progress: impl Fn(u64)) -> Result<Vec<Ledger>> {
     let mut ledgers: Vec<Ledger> = (0..WRITERS).map(|_| Ledger::default()).collect();
-    let tail: Vec<_> = (0..shape::TAIL_KEYS).map(shape::tail).collect();
-    for pairs in tail.chunks(FILL_BATCH) {
-        until_ok(async || Ok(client.batch_put(pairs.to_vec()).await?)).await?;
-    }
     let mut done = 0;
     let all: Vec<u64> = (0..KEYS_EACH * WRITERS).collect();
     for keys in all.chunks(FILL_BATCH) {
@@ -199,6 +195,13 @@ pub async fn fill(client: &RawClient, progress: impl Fn(u64)) -> Result<Vec<Ledg
         progress(done);
     }
     Ok(ledgers)
+}
+
+/// Writes the `step`th part of the tail, from 0.
+pub async fn grow_tail(client: &RawClient, step: u64) -> Result<()> {
+    let numbers = step * shape::TAIL_STEP..(step + 1) * shape::TAIL_STEP;
+    let pairs: Vec<_> = numbers.map(shape::tail).collect();
+    until_ok(async || Ok(client.batch_put(pairs.clone()).await?)).await
 }
 
 /// Repeats a write of the first fill: some failures are part of splitting, nothing but failures are not.

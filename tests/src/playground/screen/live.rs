@@ -76,7 +76,8 @@ impl Screen {
         out.queue(MoveToColumn(0))?;
         // Each line clears its own rest, so that nothing flickers; what is left over below goes at the end.
         let fit = |line: &str| line.chars().take(usize::from(width.saturating_sub(1))).collect::<String>();
-        for line in stays.into_iter().flat_map(str::lines) {
+        // Not `lines`: an empty text is an empty line.
+        for line in stays.into_iter().flat_map(|text| text.split('\n')) {
             out.write_all(line.as_bytes())?;
             out.queue(Clear(ClearType::UntilNewLine))?;
             out.write_all(b"\r\n")?;

@@ -19,7 +19,7 @@ impl Group {
         self.applying_bytes = self.applying_bytes.saturating_sub(report.bytes);
         self.applied = self.applied.max((report.index, report.term));
         for outcome in report.changes {
-            self.change_applied(outcome);
+            self.change_applied(outcome, env);
         }
         // Below a snapshot that was stored meanwhile raft-rs has already counted it.
         if report.index > self.raw.raft.raft_log.applied {
@@ -43,7 +43,7 @@ impl Group {
     }
 
     /// A change of membership came through: in force from now on, or not at all.
-    fn change_applied(&mut self, outcome: ChangeOutcome) {
+    fn change_applied(&mut self, outcome: ChangeOutcome, env: &Env) {
         let ChangeOutcome { index, term, accepted, output } = outcome;
         let waiter = self.changes_waiting.iter().position(|w| w.index <= index);
         let waiter: Option<Waiter> = waiter.map(|at| self.changes_waiting.swap_remove(at));
@@ -54,7 +54,7 @@ impl Group {
         if let Some(change) = accepted
             && index > self.restored_at
         {
-            self.enter_membership(&change);
+            self.enter_membership(&change, env);
         }
         if let Some(waiter) = waiter {
             let result = if (waiter.index, waiter.term) == (index, term) {
@@ -66,7 +66,7 @@ impl Group {
         }
     }
 
-    fn enter_membership(&mut self, change: &proto::eraftpb::ConfChangeV2) {
+    fn enter_membership(&mut self, change: &proto::eraftpb::ConfChangeV2, env: &Env) {
         let next = convert::conf_change_in(change)
             .map_err(|e| e.to_string())
             .and_then(|change| self.raw.apply_conf_change(&change).map_err(|e| e.to_string()));
@@ -83,6 +83,7 @@ impl Group {
             }
         }
         tracing::info!(group = self.id, id = self.config.id, conf = ?self.conf, "membership in force");
+        self.meet_members(env);
         if let Some(tenure) = &mut self.tenure {
             tenure.reconfigured();
         }

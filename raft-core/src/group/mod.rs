@@ -280,11 +280,22 @@ impl Group {
         tracing::info!(group, id, term, "leads");
         self.may_inherit_joint = true;
         self.heard.clear();
-        let members = self.raw.raft.prs().iter().map(|(id, _)| (*id, env.now));
-        self.heard.extend(members);
+        self.meet_members(env);
         let first = self.raw.raft.raft_log.last_index();
         if let Some(tenure) = &mut self.tenure {
             tenure.begin(term, first, env.now);
+        }
+    }
+
+    /// Remembers the members of now: the silence of one that was not heard yet counts from here, not from the boot of
+    /// the machine, or a peer just added would be taken for one that is down.
+    pub(super) fn meet_members(&mut self, env: &Env) {
+        let prs = self.raw.raft.prs();
+        self.heard.retain(|(id, _)| prs.get(*id).is_some());
+        for (id, _) in prs.iter() {
+            if !self.heard.iter().any(|(known, _)| known == id) {
+                self.heard.push((*id, env.now));
+            }
         }
     }
 

@@ -17,7 +17,7 @@ pub struct RuntimeConfig {
 }
 
 impl RuntimeConfig {
-    /// The PD group: ticks of 10 ms (raft.md 9).
+    /// The PD group: ticks of 10 ms (rule 9).
     pub fn pd(dir: PathBuf) -> Self {
         Self { dir, name: "pd".into(), tick: Duration::from_millis(10), inbox: 8_192 }
     }

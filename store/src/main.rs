@@ -1,7 +1,6 @@
 //! The program `store`: flags, logs, signals.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
 use store::{Flags, Node, NodeConfig};
@@ -11,9 +10,6 @@ use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// How long scans and the like that are still under way may hold the end up; nothing that they do is needed any more.
-const LAST_WAIT: Duration = Duration::from_millis(300);
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
@@ -34,7 +30,8 @@ fn start(flags: &Flags) -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(run(config));
-    runtime.shutdown_timeout(LAST_WAIT);
+    // What had to be on disk is there; scans still under way and memory taken apart in order would only cost time.
+    std::mem::forget(runtime);
     ended
 }
 

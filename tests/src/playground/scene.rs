@@ -57,13 +57,11 @@ impl View {
 
 /// What has changed about the stores since `before`, as lines for people.
 pub fn changes(before: &View, now: &View) -> Vec<String> {
-    let up = |view: &View, id| {
-        view.stores.get(&id).is_some_and(|store| store.state == StoreState::Up && store.heard)
-    };
+    let up = |view: &View, id| view.stores.get(&id).is_some_and(|store| store.state == StoreState::Up);
     let mut lines = Vec::new();
     for (id, store) in &now.stores {
         if up(now, *id) && !up(before, *id) {
-            lines.push(format!("store {id} is Up at {}", store.address));
+            lines.push(format!("store {id} has joined at {}", store.address));
         }
     }
     for (id, store) in &before.stores {
@@ -147,20 +145,17 @@ mod tests {
 
     #[test]
     fn stores_that_come_and_go_are_told() {
-        let store =
-            |state, heard| StoreView { address: "a:1".to_string(), state, heard, ..StoreView::default() };
-        let view = |stores: &[(u64, StoreView)]| View {
-            stores: stores.iter().cloned().collect(),
+        let store = |state| StoreView { address: "a:1".to_string(), state, ..StoreView::default() };
+        let view = |stores: &[(u64, StoreState)]| View {
+            stores: stores.iter().map(|(id, state)| (*id, store(*state))).collect(),
             ..View::default()
         };
-        let (up, silent, leaving) =
-            (store(StoreState::Up, true), store(StoreState::Up, false), store(StoreState::Offline, true));
-        let before = view(&[(1, up.clone()), (2, leaving.clone()), (3, silent.clone())]);
+        let before = view(&[(1, StoreState::Up), (2, StoreState::Offline)]);
         assert_eq!(changes(&before, &before), Vec::<String>::new());
-        let now = view(&[(1, leaving), (3, up), (4, silent)]);
+        let now = view(&[(1, StoreState::Offline), (3, StoreState::Up)]);
         assert_eq!(
             changes(&before, &now),
-            ["store 3 is Up at a:1", "store 2 holds nothing any more and has left the cluster"]
+            ["store 3 has joined at a:1", "store 2 holds nothing any more and has left the cluster"]
         );
     }
 }

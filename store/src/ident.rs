@@ -1,4 +1,11 @@
 //! Whose a data folder is: its lock, and the file `ident` with the ids of cluster and Store.
+//!
+//! | in the folder | what it is |
+//! |---|---|
+//! | `LOCK` | held by the process that has the folder |
+//! | `ident` | TOML: `cluster_id`, `store_id` |
+//! | `data/` | the engine, with keys as in `keys.rs` |
+//! | `raft/` | the Raft log of all Regions, and snapshots on their way |
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};

@@ -17,7 +17,10 @@ use tracing::{debug, warn};
 
 use crate::address::context;
 use crate::lifecycle::Creation;
-use crate::region::{Peer, SnapshotSummary, Stage, conf_state, epoch_of, inspect, peer_of, same_conf_state};
+use crate::region::{
+    Peer, RegionState, SnapshotSummary, Stage, StateStage, conf_state, epoch_of, inspect, peer_of,
+    same_conf_state,
+};
 use crate::{KeyRange, PeerId, RegionId, StoreCore, StoreId};
 
 /// What an envelope carries besides its Raft message.
@@ -240,11 +243,32 @@ fn creates(kind: MessageType) -> bool {
 }
 
 /// An empty peer takes the range of its first snapshot, unless another peer holds a part of it.
+///
+/// Its record must never name more than it holds, or a restart would find two peers over one key: a range that
+/// shrinks is written down before the rest is given free, one that grows after it is held.
 fn admit_range(core: &StoreCore, peer: &Peer, summary: &SnapshotSummary) -> Result<(), String> {
-    if *peer.stage() == Stage::Empty {
-        let range = KeyRange::of(&summary.region);
-        core.regions.resize(peer.region_id(), range).map_err(|held| held.to_string())?;
+    let stage = peer.stage();
+    if *stage != Stage::Empty {
+        return Ok(());
     }
+    let range = KeyRange::of(&summary.region);
+    let state = RegionState {
+        region: Some(summary.region.clone()),
+        stage: StateStage::Empty.into(),
+        peer_id: peer.id().0,
+        index: 0,
+        term: 0,
+    };
+    let write = || core.states.put_synced(&state).map_err(|error| error.to_string());
+    let hold = || core.regions.resize(peer.region_id(), range.clone()).map_err(|held| held.to_string());
+    if peer.range().intersect(&range).as_ref() == Some(&range) {
+        write()?;
+        hold()?;
+    } else {
+        hold()?;
+        write()?;
+    }
+    peer.set_region(Arc::new(summary.region.clone()));
     Ok(())
 }
 

@@ -96,8 +96,14 @@ pub async fn restart(core: &Arc<StoreCore>) -> io::Result<()> {
     for state in states.iter().filter(|state| state.stage() == StateStage::Dying) {
         hold(core, state)?;
     }
-    for state in states.iter().filter(|state| !dead(state.stage())) {
+    for state in states.iter().filter(|state| !dead(state.stage()) && state.stage() != StateStage::Empty) {
         start(core, state.clone()).await?;
+    }
+    for state in states.iter().filter(|state| state.stage() == StateStage::Empty) {
+        if let Err(error) = start(core, state.clone()).await {
+            // It has no data to lose: the next message for it finds out whether there is room.
+            warn!(store = %core.id, region = %region_id(state), %error, "a peer without data does not start");
+        }
     }
     for state in states {
         let region = region_id(&state);

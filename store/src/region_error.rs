@@ -6,7 +6,7 @@ use proto::errorpb::{
     RegionNotInitialized, ServerIsBusy, StaleCommand, StoreNotMatch,
 };
 use proto::metapb::Region;
-use raft_core::ProposeError;
+use raft_core::{Busy, ProposeError};
 
 use crate::region::peer_of;
 use crate::{KeyRange, PeerId, RegionId, StoreId};
@@ -123,10 +123,12 @@ pub fn of_refusal(region: &Region, refusal: ProposeError) -> RegionError {
         ProposeError::NotLeader { leader } => not_leader(region, PeerId(leader)),
         ProposeError::StaleTerm { .. } | ProposeError::Unknown => stale_command(refusal.to_string()),
         // A transfer or a change of membership lasts for moments: the client should come again, here or elsewhere.
-        ProposeError::Busy(reason) if reason.contains("transfer") || reason.contains("membership") => {
+        ProposeError::Busy(Busy::Transferring | Busy::Resting | Busy::ChangingMembership) => {
             Box::new(Error { message: refusal.to_string(), ..*not_leader(region, PeerId(0)) })
         }
-        ProposeError::Busy(_) => server_is_busy(refusal.to_string()),
+        ProposeError::Busy(Busy::InboxFull | Busy::ReadsFull | Busy::Unapplied | Busy::Uncommitted) => {
+            server_is_busy(refusal.to_string())
+        }
         ProposeError::Refused(text) => stale_command(text),
         ProposeError::NoGroup => region_not_found(RegionId(region.id)),
     }
@@ -148,9 +150,13 @@ mod tests {
         assert_eq!(of(ProposeError::NotLeader { leader: 9 }).not_leader.unwrap().leader, None);
         let unknown = of(ProposeError::Unknown);
         assert!(unknown.stale_command.is_some() && !unknown.message.is_empty());
-        let moving = of(ProposeError::Busy("a transfer is under way"));
-        assert!(moving.server_is_busy.is_none() && moving.not_leader.is_some());
-        assert!(of(ProposeError::Busy("the inbox is full")).server_is_busy.is_some());
+        for moments in [Busy::Transferring, Busy::Resting, Busy::ChangingMembership] {
+            let moving = of(ProposeError::Busy(moments));
+            assert!(moving.server_is_busy.is_none() && moving.not_leader.is_some(), "{moments}");
+        }
+        for full in [Busy::InboxFull, Busy::ReadsFull, Busy::Unapplied, Busy::Uncommitted] {
+            assert!(of(ProposeError::Busy(full)).server_is_busy.is_some(), "{full}");
+        }
         assert!(of(ProposeError::NoGroup).region_not_found.is_some());
     }
 }

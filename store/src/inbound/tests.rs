@@ -95,4 +95,9 @@ fn a_snapshot_over_another_peers_range_is_refused() {
     assert!(admit_range(&core, &here, &summary(before_its_split)).is_err());
     admit_range(&core, &here, &summary(Region { end_key: "k".into(), ..declared })).unwrap();
     assert!(core.regions.holding(b"l").is_none());
+    let written = core.states.get(RegionId(2)).unwrap().unwrap();
+    assert_eq!(
+        (written.stage(), KeyRange::of(&written.region.unwrap())),
+        (StateStage::Empty, KeyRange::new("", "k"))
+    );
 }

@@ -110,6 +110,20 @@ async fn a_crash_after_the_tombstone_is_finished_at_the_next_start() {
 }
 
 #[tokio::test]
+async fn an_empty_peer_that_finds_its_range_taken_does_not_stop_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let core = core(&dir);
+        reserve(&core, &asked(2, "b", "z", 3)).unwrap().unwrap();
+        core.regions.release(RegionId(2));
+        living(&core, region(5, "m", "z", 6), 6);
+    }
+    let core = core(&dir);
+    restart(&core).await.unwrap();
+    assert!(core.regions.get(RegionId(5)).is_some() && core.regions.get(RegionId(2)).is_none());
+}
+
+#[tokio::test]
 async fn an_empty_peer_leaves_other_data_alone() {
     let dir = tempfile::tempdir().unwrap();
     let core = core(&dir);

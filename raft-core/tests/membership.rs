@@ -7,7 +7,7 @@ mod cluster;
 use cluster::{Cluster, GROUP, change, eventually, pd};
 use proto::eraftpb::ConfChangeType::{AddLearnerNode, AddNode, RemoveNode};
 use proto::eraftpb::{ConfChangeV2, ConfState};
-use raft_core::{ProposeError, Start};
+use raft_core::{BootTime, ProposeError, Start};
 
 async fn everyone_sees(cluster: &Cluster, ids: &[u64], expected: &ConfState) {
     for id in ids {
@@ -93,6 +93,19 @@ async fn what_the_machine_refuses_is_not_in_force() {
     assert_eq!(cluster.status(1).conf_state.voters, [1]);
     let refused = cluster.change(change(&[(RemoveNode, 1)])).await.unwrap_err();
     assert!(refused.to_string().contains("voters"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_silence_of_a_dead_newcomer_counts_from_its_joining() {
+    let cluster = Cluster::bootstrapped(1, pd).await;
+    cluster.leader().await;
+    let before = BootTime::now();
+    cluster.change(change(&[(AddLearnerNode, 2)])).await.unwrap();
+    let silence = || cluster.status(1).progress.iter().find(|p| p.id == 2).map(|p| p.heard_ms);
+    let first = eventually("the leader tells of it", silence).await;
+    let since = (BootTime::now().0 - before.0) / 1_000_000;
+    assert!(first <= since, "silent for {first} ms, asked to join {since} ms ago");
+    eventually("its silence grows", || silence().filter(|ms| *ms > first + 200)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@ use crate::handle::Shared;
 use crate::inbox::{Control, Create, Input, NotTaken};
 use crate::snapshots::FileJob;
 use crate::start::{self, Redo};
-use crate::{BootTime, Error, ProposeError, Result};
+use crate::{BootTime, Busy, Error, ProposeError, Result};
 
 /// Old log files are looked for this often; it costs little when there are none.
 const PURGE_EVERY: Duration = Duration::from_secs(10);
@@ -335,7 +335,7 @@ pub(crate) fn clear_snapshots(dir: &Path, log: &crate::log::Log) -> Result<()> {
 /// What a full or stopped inbox means to a proposer.
 pub(crate) fn refusal(not_taken: NotTaken) -> ProposeError {
     match not_taken {
-        NotTaken::Full => ProposeError::Busy("the inbox is full"),
+        NotTaken::Full => ProposeError::Busy(Busy::InboxFull),
         NotTaken::Stopped => ProposeError::NoGroup,
     }
 }

@@ -38,6 +38,32 @@ pub enum Error {
 /// Result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// What keeps a member from taking something in now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Busy {
+    /// The lead is on its way to another member: over within moments.
+    #[error("leadership is being transferred")]
+    Transferring,
+    /// A transfer just ended: the next one may begin one election timeout after it (rule 11).
+    #[error("the last transfer was less than one election timeout ago")]
+    Resting,
+    /// A change of membership is appended and not applied: over within moments.
+    #[error("a change of membership is under way")]
+    ChangingMembership,
+    /// More comes in than the Raft thread takes.
+    #[error("the inbox is full")]
+    InboxFull,
+    /// More reads wait for their confirmation than are kept.
+    #[error("too many reads wait")]
+    ReadsFull,
+    /// The state machine does not keep up.
+    #[error("too many entries wait to be applied")]
+    Unapplied,
+    /// The other members do not keep up.
+    #[error("too much is appended and not committed")]
+    Uncommitted,
+}
+
 /// Why a proposal, a read or a transfer was not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
@@ -58,9 +84,9 @@ pub enum ProposeError {
     /// Appended, then the lead was lost: it may or may not be applied.
     #[error("leadership lost before it was applied; the outcome is unknown")]
     Unknown,
-    /// The inbox or the log of unapplied entries is full, or a change of membership or a transfer is under way.
+    /// Not now; nothing was appended.
     #[error("busy: {0}")]
-    Busy(&'static str),
+    Busy(Busy),
     /// Refused for a reason of its own (a transfer to a lagging voter, a change that is not possible).
     #[error("{0}")]
     Refused(String),

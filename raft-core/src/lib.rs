@@ -31,7 +31,7 @@ mod transport;
 
 pub use clock::BootTime;
 pub use config::{GroupConfig, RuntimeConfig};
-pub use error::{Error, ProposeError, Result};
+pub use error::{Busy, Error, ProposeError, Result};
 pub use handle::{Applied, Handle, Runtime, Start};
 pub use lease::Lease;
 pub use machine::{Committed, Mark, Outcome, SnapshotWriter, StateMachine};

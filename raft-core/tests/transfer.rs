@@ -8,7 +8,7 @@ use cluster::wire::kind;
 use cluster::{Cluster, GROUP, change, eventually, pd};
 use proto::eraftpb::ConfChangeType::AddLearnerNode;
 use proto::eraftpb::MessageType;
-use raft_core::{GroupConfig, ProposeError, Role, Start};
+use raft_core::{Busy, GroupConfig, ProposeError, Role, Start};
 
 async fn is_refused(cluster: &Cluster, to: u64, word: &str) {
     let leader = cluster.leader().await;
@@ -103,7 +103,7 @@ async fn one_at_a_time_and_no_proposals_meanwhile() {
         handle.transfer_leader(GROUP, second),
         handle.propose(GROUP, None, "a".into()),
     );
-    assert_eq!(two, Err(ProposeError::Busy("another transfer is under way")));
-    assert_eq!(write, Err(ProposeError::Busy("leadership is being transferred")));
+    assert_eq!(two, Err(ProposeError::Busy(Busy::Transferring)));
+    assert_eq!(write, Err(ProposeError::Busy(Busy::Transferring)));
     assert!(one.is_err(), "{one:?}");
 }

@@ -9,7 +9,7 @@ use super::Group;
 use crate::apply::Waiter;
 use crate::env::Env;
 use crate::inbox::{Payload, Proposal, Reply};
-use crate::{ProposeError, membership};
+use crate::{Busy, ProposeError, membership};
 
 /// A bigger entry would hold up the heartbeats behind it, and the network refuses messages of several of them.
 const MAX_ENTRY_BYTES: usize = 16 << 20;
@@ -68,10 +68,10 @@ impl Group {
             return Err(ProposeError::StaleTerm { asked, term: raft.term });
         }
         if self.transfer.is_some() || raft.lead_transferee.is_some() || self.handed_over_at.is_some() {
-            return Err(ProposeError::Busy("leadership is being transferred"));
+            return Err(ProposeError::Busy(Busy::Transferring));
         }
         if raft.raft_log.last_index().saturating_sub(self.applied.0) > MAX_UNAPPLIED {
-            return Err(ProposeError::Busy("too many entries wait to be applied"));
+            return Err(ProposeError::Busy(Busy::Unapplied));
         }
         match &proposal.payload {
             Payload::Data(data) if data.len() > MAX_ENTRY_BYTES => Err(ProposeError::Refused(format!(
@@ -86,7 +86,7 @@ impl Group {
     /// raft-rs turns a change that it refuses into an empty entry and says nothing: so it is asked before.
     fn may_change(&self, change: &ConfChangeV2) -> Result<(), ProposeError> {
         if self.raw.raft.has_pending_conf() {
-            return Err(ProposeError::Busy("a change of membership is under way"));
+            return Err(ProposeError::Busy(Busy::ChangingMembership));
         }
         let refused = |reason: &str| Err(ProposeError::Refused(reason.into()));
         match (membership::is_joint(&self.conf), change.changes.is_empty()) {
@@ -105,7 +105,7 @@ impl Group {
         let count = run.entries.len() as u64;
         if !self.step_propose(run.entries, env) {
             for reply in run.replies {
-                refuse(reply, ProposeError::Busy("too much is appended and not committed"));
+                refuse(reply, ProposeError::Busy(Busy::Uncommitted));
             }
             return;
         }
@@ -127,7 +127,7 @@ impl Group {
             let (index, term) = (self.raw.raft.raft_log.last_index(), self.raw.raft.term);
             self.changes_waiting.push(Waiter { index, term, reply });
         } else {
-            refuse(reply, ProposeError::Busy("too much is appended and not committed"));
+            refuse(reply, ProposeError::Busy(Busy::Uncommitted));
         }
     }
 

@@ -1,7 +1,7 @@
 //! ReadIndex: which reads wait for the lead to be confirmed, and which for the machine to catch up.
 
 use super::Group;
-use crate::ProposeError;
+use crate::{Busy, ProposeError};
 use crate::inbox::Done;
 
 /// Reads that wait in one group. A caller that finds it full is told so.
@@ -34,7 +34,7 @@ impl Reads {
     /// Takes a read in.
     pub fn ask(&mut self, done: Done) {
         if self.fresh.len() + self.count >= MAX_WAITING {
-            let _ = done.send(Err(ProposeError::Busy("too many reads wait")));
+            let _ = done.send(Err(ProposeError::Busy(Busy::ReadsFull)));
         } else {
             self.fresh.push(done);
         }

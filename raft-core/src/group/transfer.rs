@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Group;
 use crate::env::Env;
 use crate::inbox::Done;
-use crate::{BootTime, ProposeError, Role};
+use crate::{BootTime, Busy, ProposeError, Role};
 
 /// A target must have been heard within this.
 const HEARD_WITHIN: Duration = Duration::from_millis(100);
@@ -59,10 +59,10 @@ impl Group {
             return Err(self.not_leader());
         }
         if self.transfer.is_some() {
-            return Err(ProposeError::Busy("another transfer is under way"));
+            return Err(ProposeError::Busy(Busy::Transferring));
         }
         if env.now < self.rest_until || self.handed_over_at.is_some() {
-            return Err(ProposeError::Busy("the last transfer was less than one election timeout ago"));
+            return Err(ProposeError::Busy(Busy::Resting));
         }
         if !self.conf.voters.contains(&to) {
             return Err(ProposeError::Refused(format!("{to} is no voter of this group")));

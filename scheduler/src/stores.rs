@@ -61,11 +61,11 @@ impl Store {
         }
     }
 
-    /// Whether it may lead more.
+    /// Whether it stays and is heard just now.
     ///
     /// # Errors
     /// Why not.
-    pub fn may_lead(&self, now: Time, config: &Config) -> Result<(), Refusal> {
+    pub fn check_heard(&self, now: Time, config: &Config) -> Result<(), Refusal> {
         let store = self.meta.id;
         if self.state() != StoreState::Up {
             return Err(Refusal::StoreLeaves(store));
@@ -78,10 +78,16 @@ impl Store {
             let liveness = Liveness::Disconnected;
             return Err(Refusal::StoreSilent { store, liveness, silent_ms: self.silent_ms(now) });
         }
-        if self.stats.is_busy {
-            return Err(Refusal::StoreBusy(store));
-        }
         Ok(())
+    }
+
+    /// Whether it may lead more.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_lead(&self, now: Time, config: &Config) -> Result<(), Refusal> {
+        self.check_heard(now, config)?;
+        if self.stats.is_busy { Err(Refusal::StoreBusy(self.meta.id)) } else { Ok(()) }
     }
 
     /// Whether it may get a replica, by what it says of itself.

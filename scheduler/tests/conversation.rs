@@ -158,3 +158,43 @@ fn an_operator_outlives_the_split_of_its_region() {
         ",
     );
 }
+
+/// A newcomer that falls behind or whose store is silent gets no vote, and nobody is demoted for it, until it works again.
+#[test]
+fn nobody_is_demoted_for_a_newcomer_that_does_not_work() {
+    check(
+        "
+        0 store-meta store=1 state=serving
+        0 store-meta store=8 state=serving
+        0 store-meta store=9 state=serving
+        0 store-meta store=100 state=serving
+        0 store-heartbeat store=1 regions=1
+        0 store-heartbeat store=8 regions=1
+        0 store-heartbeat store=9 regions=1
+        0 store-heartbeat store=100
+        0 ids first=113 count=200
+        1 region-heartbeat region=44 epoch=5/8 peers=45@1v,46@8v,47@9v leader=46@8v term=7 size=763680
+        2 tick
+        10 store-meta store=1 state=removing
+        10 tick
+        < store 8 region 44 epoch 5/8 target 46: add-learner 113@100l
+        100 region-heartbeat region=44 epoch=6/8 peers=45@1v,46@8v,47@9v,113@100l leader=46@8v term=7 size=763680
+        < store 8 region 44 epoch 6/8 target 46: add 113@100v, add-learner 45@1l
+        200 region-heartbeat region=44 epoch=6/8 peers=45@1v,46@8v,47@9v,113@100l leader=46@8v pending=113 term=7 size=763680
+        2300 tick
+        4500 tick
+        9000 region-heartbeat region=44 epoch=6/8 peers=45@1v,46@8v,47@9v,113@100l leader=46@8v down=113:30 term=7 size=763680
+        9100 stream-closed store=100
+        9200 region-heartbeat region=44 epoch=6/8 peers=45@1v,46@8v,47@9v,113@100l leader=46@8v term=7 size=763680
+        11300 tick
+        11400 store-heartbeat store=100
+        13400 tick
+        < store 8 region 44 epoch 6/8 target 46: add 113@100v, add-learner 45@1l
+        13500 region-heartbeat region=44 epoch=8/8 peers=45@1d,46@8v,47@9v,113@100i leader=46@8v term=7 size=763680
+        < store 8 region 44 epoch 8/8 target 46: leave-joint
+        13600 region-heartbeat region=44 epoch=10/8 peers=45@1l,46@8v,47@9v,113@100v leader=46@8v pending=113 term=7 size=763680
+        13700 region-heartbeat region=44 epoch=10/8 peers=45@1l,46@8v,47@9v,113@100v leader=46@8v term=7 size=763680
+        < store 8 region 44 epoch 10/8 target 46: remove 45@1l
+        ",
+    );
+}

@@ -174,6 +174,64 @@ fn a_target_that_dies_is_given_up_and_its_learner_too() {
     assert!(why.ended[0].1.contains("store 4 is silent or leaves"), "{why:?}");
 }
 
+/// The newcomer's store dies after it has caught up, before it gets its vote: the region keeps its voters.
+#[test]
+fn a_newcomer_that_dies_before_its_vote_costs_nobody_his() {
+    let mut cluster = Cluster::new(Config::default(), 1, 4);
+    cluster.add_regions(&[(vec![1, 2, 3], 10)]);
+    cluster.run(2_000);
+    let request = OperatorRequest::TransferPeer { region: RegionId(1), from: StoreId(3), to: StoreId(4) };
+    cluster.planner.add_operator(cluster.now, request).unwrap();
+    cluster.run_until(2_000, "a learner on store 4", |c| c.region(1).meta.peer_on(StoreId(4)).is_some());
+    // The command that follows is lost.
+    cluster.deaf = true;
+    cluster.run_until(2_000, "it has caught up", |c| c.regions[&RegionId(1)].catching_up.is_empty());
+    cluster.run(200);
+    let current = cluster.planner.operators().next().unwrap();
+    assert!(matches!(current.steps[current.current], Step::EnterJoint { .. }), "{current:?}");
+    cluster.kill(4);
+    cluster.deaf = false;
+    cluster.run(30_000);
+    let voters = |c: &Cluster| {
+        let peers = &c.region(1).meta.peers;
+        peers.iter().filter(|p| p.role == scheduler::PeerRole::Voter).map(|p| p.store.0).collect::<Vec<_>>()
+    };
+    assert_eq!(voters(&cluster), [1, 2, 3]);
+    let why = cluster.planner.explain_region(cluster.now, RegionId(1)).unwrap();
+    let waits_for = why.operator.as_ref().unwrap().waits_for.clone();
+    let newcomer = cluster.region(1).meta.peer_on(StoreId(4)).unwrap().id;
+    assert_eq!(waits_for, Some(Refusal::Ailing(newcomer)), "{why:?}");
+    assert_eq!(why.now, [Refusal::Ailing(newcomer)], "{why:?}");
+    cluster.run_until(60_000, "the learner is given up", |c| c.region(1).meta.peers.len() == 3);
+    assert_eq!(voters(&cluster), [1, 2, 3]);
+    let why = cluster.planner.explain_region(cluster.now, RegionId(1)).unwrap();
+    assert!(why.ended[0].1.contains("store 4 is silent or leaves"), "{why:?}");
+    assert!(why.kept.iter().any(|n| matches!(n.refusal, Refusal::StoreSilent { .. })), "{why:?}");
+}
+
+/// A surplus voter goes only while as many as wanted work without it; the reason stands in the end of its operator.
+#[test]
+fn a_surplus_voter_stays_while_another_one_ails() {
+    let mut cluster = Cluster::new(Config::default(), 1, 4);
+    cluster.add_regions(&[(vec![1, 2, 3, 4], 10)]);
+    cluster.deaf = true;
+    cluster.run(2_000);
+    let current = cluster.planner.operators().next().unwrap();
+    let Step::RemovePeer(old) = current.steps[current.current] else { panic!("{current:?}") };
+    let other = [2, 3, 4].into_iter().find(|s| StoreId(*s) != old.store).unwrap();
+    cluster.kill(other);
+    cluster.deaf = false;
+    cluster.run(55_000);
+    assert_eq!(cluster.region(1).meta.peers.len(), 4);
+    cluster.run(10_000);
+    let why = cluster.planner.explain_region(cluster.now, RegionId(1)).unwrap();
+    assert!(why.ended[0].1.contains("had to wait for 60000 ms"), "{why:?}");
+    assert!(why.ended[0].1.contains("has 2 other healthy voters, 3 are needed"), "{why:?}");
+    // The dead one goes instead.
+    cluster.run_until(10_000, "three voters", |c| c.region(1).meta.peers.len() == 3);
+    assert_eq!(cluster.region(1).meta.peer_on(StoreId(other)), None);
+}
+
 #[test]
 fn a_joint_state_that_nobody_owns_is_left() {
     let mut cluster = Cluster::new(Config::default(), 1, 4);

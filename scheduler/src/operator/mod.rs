@@ -2,6 +2,7 @@
 //! command was sent.
 
 pub(crate) mod build;
+pub(crate) mod guard;
 mod running;
 mod step;
 
@@ -12,6 +13,7 @@ pub use step::Step;
 
 use crate::SplitPolicy;
 use crate::model::{OperatorId, PeerId, RegionId, StoreId, Time};
+use crate::refusal::Refusal;
 
 /// Who wanted an operator: what its limit is counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,6 +92,8 @@ pub enum EndReason {
         index: usize,
         /// The time it had, in ms.
         limit_ms: u64,
+        /// Why it was not asked for at the end, if it was not.
+        waits_for: Option<Refusal>,
     },
     /// The Region left the index.
     RegionVanished,
@@ -136,8 +140,11 @@ impl fmt::Display for EndReason {
                 write!(f, "cancelled: {seen} changes of peers seen, {explained} are its own")
             }
             EndReason::StepImpossible { index, why } => write!(f, "cancelled: step {index}: {why}"),
-            EndReason::StepTimedOut { index, limit_ms } => {
+            EndReason::StepTimedOut { index, limit_ms, waits_for: None } => {
                 write!(f, "timed out: step {index} showed no effect within {limit_ms} ms")
+            }
+            EndReason::StepTimedOut { index, limit_ms, waits_for: Some(why) } => {
+                write!(f, "timed out: step {index} had to wait for {limit_ms} ms: {why}")
             }
             EndReason::RegionVanished => write!(f, "cancelled: the region is gone"),
         }
@@ -163,6 +170,8 @@ pub struct OperatorView {
     pub created: Time,
     /// When the step in hand times out.
     pub step_deadline: Time,
+    /// Why the step in hand is not asked for just now, if it is not.
+    pub waits_for: Option<Refusal>,
 }
 
 /// An operator that a person asks for.

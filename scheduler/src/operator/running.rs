@@ -1,13 +1,16 @@
 //! An operator under way.
 
-use super::{Cause, EndReason, OperatorKind, OperatorView, Step};
-use crate::cluster::Influence;
+use super::{Cause, EndReason, OperatorKind, OperatorView, Step, guard};
+use crate::cluster::{Cluster, Influence};
 use crate::effect::{Command, OperatorChange};
 use crate::model::{OperatorId, Peer, RegionEpoch, RegionId, RegionView, StoreId, Time};
+use crate::refusal::Refusal;
 
 /// A command is said again after this long without an effect; each time twice as long, up to the second bound.
 const RESEND_MS_MIN: u64 = 2_000;
 const RESEND_MS_MAX: u64 = 8_000;
+/// A step that waits for a Peer to work is looked at this often, besides at each heartbeat of the Region.
+const LOOK_AGAIN_MS: u64 = 2_000;
 
 /// An operator under way.
 #[derive(Clone, Debug)]
@@ -26,6 +29,7 @@ pub(crate) struct Operator {
     pub weight_kib: u64,
     size_mib: u64,
     sent: Option<Sent>,
+    waits: Option<Wait>,
 }
 
 /// What was last said, and to whom: a command is dropped by a Store once epoch or leader have changed.
@@ -35,6 +39,13 @@ struct Sent {
     wait_ms: u64,
     epoch: RegionEpoch,
     leader: StoreId,
+}
+
+/// What the step in hand waits for, as of the last look.
+#[derive(Clone, Debug)]
+struct Wait {
+    looked: Time,
+    why: Refusal,
 }
 
 /// What came of looking at the Region.
@@ -71,6 +82,7 @@ impl Operator {
             weight_kib,
             size_mib: region.size_mib(),
             sent: None,
+            waits: None,
         }
     }
 
@@ -84,12 +96,18 @@ impl Operator {
             current: self.current,
             created: self.created,
             step_deadline: self.step_deadline(),
+            waits_for: self.waits_for().cloned(),
         }
     }
 
+    /// Why the step in hand is not asked for, if it is not.
+    pub fn waits_for(&self) -> Option<&Refusal> {
+        self.waits.as_ref().map(|wait| &wait.why)
+    }
+
     /// Looks at the newest picture of the Region: ends steps, says or repeats the command, ends the operator.
-    /// `store_ok` tells whether the Store that a step needs may still be relied on.
-    pub fn advance(&mut self, region: &RegionView, store_ok: impl Fn(&Step) -> bool, now: Time) -> Progress {
+    /// A step whose Peers or Stores do not work just now is not asked for and waits.
+    pub fn advance(&mut self, region: &RegionView, cluster: &Cluster, now: Time) -> Progress {
         let mut progress = Progress::default();
         while let Some(step) = self.steps.get(self.current) {
             if !step.is_done(region) {
@@ -99,24 +117,33 @@ impl Operator {
             self.current += 1;
             self.step_started = now;
             self.sent = None;
+            self.waits = None;
         }
         let Some(step) = self.steps.get(self.current) else {
             progress.changes.push(OperatorChange::Finished);
             progress.over = true;
             return progress;
         };
-        if let Some(reason) = self.end_reason(step, region, store_ok, now) {
+        let waits_for = guard::may_go(step, &self.steps[..self.current], region, cluster, now).err();
+        if let Some(reason) = self.end_reason(step, region, cluster, waits_for.as_ref(), now) {
             progress.changes.push(OperatorChange::Ended(reason));
             progress.over = true;
             return progress;
         }
-        progress.command = self.command(region, now);
+        self.waits = waits_for.map(|why| Wait { looked: now, why });
+        if self.waits.is_none() {
+            progress.command = self.command(region, now);
+        }
         progress
     }
 
     /// When the planner must look again without a heartbeat: the next repetition or the step's deadline.
     pub fn next_look(&self) -> Time {
-        let again = self.sent.map_or(self.step_started, |s| s.at.after_ms(s.wait_ms));
+        let again = match (&self.waits, self.sent) {
+            (Some(wait), _) => wait.looked.after_ms(LOOK_AGAIN_MS),
+            (None, Some(sent)) => sent.at.after_ms(sent.wait_ms),
+            (None, None) => self.step_started,
+        };
         again.min(self.step_deadline())
     }
 
@@ -176,7 +203,8 @@ impl Operator {
         &self,
         step: &Step,
         region: &RegionView,
-        store_ok: impl Fn(&Step) -> bool,
+        cluster: &Cluster,
+        waits_for: Option<&Refusal>,
         now: Time,
     ) -> Option<EndReason> {
         let index = self.current;
@@ -186,14 +214,12 @@ impl Operator {
         if seen > explained {
             return Some(EndReason::ForeignChange { seen, explained });
         }
-        if let Err(why) = step.check(region) {
+        if let Err(why) = step.check(region).and_then(|()| guard::check_stores(step, cluster, now)) {
             return Some(EndReason::StepImpossible { index, why });
         }
-        if let Some(store) = step.needs_store().filter(|_| !store_ok(step)) {
-            return Some(EndReason::StepImpossible { index, why: super::StepBlock::StoreLost(store) });
-        }
         let limit_ms = step.limit_ms(self.size_mib);
-        (now.ms_since(self.step_started) >= limit_ms).then_some(EndReason::StepTimedOut { index, limit_ms })
+        let timed_out = now.ms_since(self.step_started) >= limit_ms;
+        timed_out.then(|| EndReason::StepTimedOut { index, limit_ms, waits_for: waits_for.cloned() })
     }
 
     fn command(&mut self, region: &RegionView, now: Time) -> Option<Command> {

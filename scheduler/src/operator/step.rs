@@ -1,6 +1,6 @@
 //! One step of an operator: when it is done, what blocks it, what it asks of the leader, how long it may take.
 
-use std::fmt;
+use std::{fmt, slice};
 
 use bytes::Bytes;
 
@@ -190,16 +190,14 @@ impl Step {
         }
     }
 
-    /// The Store that must stay alive for it to end well.
+    /// The Peers who must live for it to end well: those that come, get a vote or lead.
     #[must_use]
-    pub const fn needs_store(&self) -> Option<StoreId> {
+    pub fn relies_on(&self) -> &[Peer] {
         match self {
-            Step::AddLearner(peer) | Step::PromoteLearner(peer) => Some(peer.store),
-            Step::TransferLeader { to, .. } => Some(to.store),
-            Step::RemovePeer(_)
-            | Step::EnterJoint { .. }
-            | Step::LeaveJoint { .. }
-            | Step::SplitRegion { .. } => None,
+            Step::AddLearner(peer) | Step::PromoteLearner(peer) => slice::from_ref(peer),
+            Step::TransferLeader { to, .. } => slice::from_ref(to),
+            Step::EnterJoint { promote, .. } => promote,
+            Step::RemovePeer(_) | Step::LeaveJoint { .. } | Step::SplitRegion { .. } => &[],
         }
     }
 }

@@ -34,7 +34,8 @@ impl Planner {
             explanation.is_healthy = true;
             return Some(explanation);
         };
-        if explanation.operator.is_some() {
+        if let Some(operator) = &explanation.operator {
+            explanation.now.extend(operator.waits_for.clone());
             return Some(explanation);
         }
         explanation.now.extend(self.may_start(OperatorKind::Replica).err());

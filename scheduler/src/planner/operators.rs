@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Planner;
 use crate::checker;
-use crate::cluster::{Cluster, Influence};
+use crate::cluster::Influence;
 use crate::effect::{Effect, OperatorChange, OperatorEvent};
 use crate::index::{Slot, flag};
-use crate::model::{Liveness, OperatorId, RegionId, RegionView, StoreId, StoreState, Time};
+use crate::model::{OperatorId, RegionId, RegionView, StoreId, Time};
+use crate::notes::Subject;
 use crate::operator::{Cause, EndReason, Operator, OperatorKind, OperatorView, Step};
 use crate::refusal::Refusal;
 
@@ -16,9 +17,6 @@ use crate::refusal::Refusal;
 const VANISHED_MS: u64 = 10_000;
 /// While it is gone it is looked for this often.
 const LOOK_FOR_MS: u64 = 2_000;
-/// A Store that was to get a replica is given up after this long a silence: a restart takes less, and the Region would
-/// wait for the step's deadline otherwise.
-const TARGET_SILENT_MS: u64 = 60_000;
 
 #[derive(Debug)]
 struct Running {
@@ -169,8 +167,7 @@ impl Planner {
     fn advance_with(&mut self, now: Time, view: &RegionView) {
         let Some(mut running) = self.operators.remove(view.meta.id) else { return };
         running.missing_since = None;
-        let cluster = &self.cluster;
-        let progress = running.operator.advance(view, |step| is_store_ok(cluster, step, now), now);
+        let progress = running.operator.advance(view, &self.cluster, now);
         if progress.over {
             self.end_operator(now, running, progress.changes);
             return;
@@ -179,6 +176,9 @@ impl Planner {
             self.log(now, &running.operator, change);
         }
         self.effects.extend(progress.command.map(Effect::Command));
+        if let Some(why) = running.operator.waits_for() {
+            self.notes.refused(Subject::Region(view.meta.id), why.clone(), now);
+        }
         running.look = running.operator.next_look().max(now.after_ms(1));
         let influence = running.operator.influence(view);
         self.exchange_influence(&running.influence, &influence);
@@ -227,23 +227,5 @@ impl Planner {
         let event =
             OperatorEvent { at, operator: operator.id, region: operator.region, kind: operator.kind, what };
         self.effects.push_back(Effect::Operator(event));
-    }
-}
-
-/// A Store that is to get data must not be silent for long; one that is to lead must be heard.
-fn is_store_ok(cluster: &Cluster, step: &Step, now: Time) -> bool {
-    let Some(store) = step.needs_store().and_then(|id| cluster.stores.get(id)) else { return false };
-    match step {
-        Step::TransferLeader { .. } => {
-            store.state() == StoreState::Up && store.liveness(now, &cluster.config) == Liveness::Connected
-        }
-        Step::AddLearner(_)
-        | Step::PromoteLearner(_)
-        | Step::RemovePeer(_)
-        | Step::EnterJoint { .. }
-        | Step::LeaveJoint { .. }
-        | Step::SplitRegion { .. } => {
-            store.state() == StoreState::Up && store.silent_ms(now) < TARGET_SILENT_MS
-        }
     }
 }

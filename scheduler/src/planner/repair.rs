@@ -6,7 +6,7 @@ use crate::index::{Slot, flag};
 use crate::model::{Peer, PeerId, RegionId, RegionView, StoreId, Time};
 use crate::notes::Subject;
 use crate::operator::build::{self, Newcomer};
-use crate::operator::{Cause, OperatorKind, Step};
+use crate::operator::{Cause, OperatorKind, Step, guard};
 use crate::refusal::Refusal;
 
 /// Unhealthy Regions looked at when an operator has ended.
@@ -102,6 +102,7 @@ impl Planner {
                 Ok((cause, build::replace(view, old, new, next)))
             }
             Wish::Remove { old, cause } => {
+                guard::check_removable(&old, view, cluster, now)?;
                 let next = self.next_leader_if_needed(now, view, old)?;
                 Ok((cause, build::remove(view, old, next)))
             }

@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use super::{Planner, SplitGrant, SplitIds};
-use crate::checker;
 use crate::effect::{Effect, SplitPolicy};
 use crate::index::Slot;
 use crate::model::{OperatorId, Peer, PeerId, PeerRole, RegionEpoch, RegionId, RegionView, StoreId, Time};
 use crate::operator::build::{self, Newcomer};
-use crate::operator::{Cause, OperatorKind, OperatorRequest, Step};
+use crate::operator::{Cause, OperatorKind, OperatorRequest, Step, guard};
 use crate::refusal::Refusal;
 
 /// New Regions that one request may ask for; stores ask for at most a few dozen.
@@ -115,7 +114,7 @@ impl Planner {
             }
             OperatorRequest::RemovePeer { store, .. } => {
                 let old = *view.meta.peer_on(*store).ok_or(Refusal::HoldsNoReplica(*store))?;
-                self.check_removable(now, view, &old)?;
+                guard::check_removable(&old, view, &self.cluster, now)?;
                 let next = self.next_leader_if_needed(now, view, old)?;
                 Ok(build::remove(view, old, next))
             }
@@ -170,22 +169,6 @@ impl Planner {
         }
         let store = self.cluster.stores.get(to.store).ok_or(Refusal::UnknownStore(to.store))?;
         store.may_lead(now, &self.cluster.config)
-    }
-
-    /// A healthy voter goes only when enough others are healthy.
-    fn check_removable(&self, now: Time, view: &RegionView, old: &Peer) -> Result<(), Refusal> {
-        let is_healthy = |p: &Peer| checker::is_healthy(view, p, &self.cluster, now);
-        if old.role != PeerRole::Voter || !is_healthy(old) {
-            return Ok(());
-        }
-        let others = view.meta.peers.iter().filter(|p| p.id != old.id && p.role == PeerRole::Voter);
-        let healthy = others.filter(|p| is_healthy(p)).count();
-        let needed = self.cluster.config.max_replicas;
-        if healthy >= needed {
-            Ok(())
-        } else {
-            Err(Refusal::TooFewHealthy { region: view.meta.id, healthy, needed })
-        }
     }
 }
 

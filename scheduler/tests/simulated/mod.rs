@@ -3,20 +3,20 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
+mod raft_group;
+mod state;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use scheduler::{
-    Action, Command, Config, DownPeer, Effect, Event, IdRange, Input, NodeState, OperatorChange,
-    OperatorEvent, Peer, PeerChange, PeerChangeKind, PeerId, PeerRole, Planner, RegionEpoch, RegionId,
-    RegionMeta, RegionReport, StoreEvent, StoreId, StoreMeta, StoreStats, Time,
+    Command, Config, DownPeer, Effect, Event, IdRange, Input, NodeState, Peer, PeerId, PeerRole, Planner,
+    RegionEpoch, RegionId, RegionMeta, RegionReport, StoreEvent, StoreId, StoreMeta, StoreStats, Time,
 };
 
 /// How long an election takes after a leader's store died.
 const ELECTION_MS: u64 = 5_000;
 /// After this long a leader reports a silent peer as down.
 const DOWN_AFTER_MS: u64 = 20_000;
-/// How long a snapshot of 1 MiB takes.
-const SNAPSHOT_MS_PER_MIB: u64 = 5;
 
 pub struct SimStore {
     pub state: NodeState,
@@ -312,201 +312,4 @@ impl Cluster {
         }
         self.effects.push(effect);
     }
-
-    fn carry_out(&mut self, command: &Command) {
-        let now = self.now;
-        let wanted = self.planner.config().max_replicas;
-        let dead: BTreeSet<StoreId> =
-            self.stores.iter().filter(|(_, s)| !s.alive).map(|(id, _)| *id).collect();
-        let region = self.regions.get_mut(&command.region).expect("commands are for regions that exist");
-        let report = &mut region.report;
-        assert_eq!(command.target.store, command.store, "a command goes to the leader's stream");
-        // A heartbeat may be on its way: a store drops such a command.
-        if command.epoch != report.meta.epoch || command.target.id != report.leader.id {
-            return;
-        }
-        let healthy = |report: &RegionReport, catching_up: &BTreeMap<PeerId, Time>| {
-            let counts = |p: &&Peer| {
-                matches!(p.role, PeerRole::Voter | PeerRole::IncomingVoter)
-                    && !dead.contains(&p.store)
-                    && !catching_up.contains_key(&p.id)
-            };
-            report.meta.peers.iter().filter(counts).count()
-        };
-        let before = healthy(report, &region.catching_up);
-        match &command.action {
-            Action::ChangePeers(changes) => {
-                change_peers(report, changes, &dead);
-                for change in changes {
-                    let is_new = change.kind == PeerChangeKind::AddLearnerNode
-                        && change.peer.role == PeerRole::Learner
-                        && report.meta.peer(change.peer.id).is_some_and(|p| p.role == PeerRole::Learner)
-                        && changes.len() == 1;
-                    if is_new {
-                        self.moved_bytes += report.size_bytes;
-                        let ms = (report.size_bytes >> 20) * SNAPSHOT_MS_PER_MIB + 100;
-                        region.catching_up.insert(change.peer.id, now.after_ms(ms));
-                    }
-                }
-                region.catching_up.retain(|id, _| report.meta.peer(*id).is_some());
-            }
-            Action::TransferLeader(to) => {
-                let peer = *report.meta.peer(to.id).expect("the target of a transfer is a peer");
-                assert!(matches!(peer.role, PeerRole::Voter | PeerRole::IncomingVoter));
-                if dead.contains(&peer.store) {
-                    return;
-                }
-                report.leader = peer;
-                report.term += 1;
-            }
-            Action::Split { .. } => return,
-        }
-        let after = healthy(report, &region.catching_up);
-        assert!(after >= before.min(wanted), "{before} healthy voters, then {after}: {command:?}");
-        let stores: BTreeSet<StoreId> = report.meta.peers.iter().map(|p| p.store).collect();
-        assert_eq!(stores.len(), report.meta.peers.len(), "never two replicas on a store");
-        region.heartbeat_at = now;
-    }
-
-    /// Events of the operator log so far.
-    pub fn operator_log(&self) -> impl Iterator<Item = &OperatorEvent> {
-        self.effects.iter().filter_map(|e| match e {
-            Effect::Operator(event) => Some(event),
-            Effect::Command(_) | Effect::NeedIds(_) | Effect::Store(_) => None,
-        })
-    }
-
-    pub fn operators_created(&self) -> usize {
-        self.operator_log().filter(|e| matches!(e.what, OperatorChange::Created(_))).count()
-    }
-
-    pub fn leaders(&self) -> BTreeMap<StoreId, u64> {
-        let mut leaders: BTreeMap<StoreId, u64> = self.up_stores().map(|s| (s, 0)).collect();
-        for region in self.regions.values() {
-            *leaders.entry(region.report.leader.store).or_default() += 1;
-        }
-        leaders
-    }
-
-    pub fn sizes_mib(&self) -> BTreeMap<StoreId, u64> {
-        let mut sizes: BTreeMap<StoreId, u64> = self.up_stores().map(|s| (s, 0)).collect();
-        for region in self.regions.values() {
-            for peer in &region.report.meta.peers {
-                *sizes.entry(peer.store).or_default() += (region.report.size_bytes >> 20).max(1);
-            }
-        }
-        sizes
-    }
-
-    pub fn up_stores(&self) -> impl Iterator<Item = StoreId> + '_ {
-        let is_up = |s: &SimStore| s.alive && matches!(s.state, NodeState::Serving | NodeState::Preparing);
-        self.stores.iter().filter(move |(_, s)| is_up(s)).map(|(id, _)| *id)
-    }
-
-    /// Every region has exactly so many voters, on stores that are up, and nothing else.
-    pub fn all_replicated(&self) -> bool {
-        let wanted = self.planner.config().max_replicas;
-        self.regions.values().all(|r| {
-            let peers = &r.report.meta.peers;
-            r.catching_up.is_empty()
-                && peers.len() == wanted
-                && peers.iter().all(|p| p.role == PeerRole::Voter)
-                && peers.iter().all(|p| self.up_stores().any(|s| s == p.store))
-        })
-    }
-
-    pub fn leaders_within_one(&self) -> bool {
-        let up: BTreeSet<StoreId> = self.up_stores().collect();
-        let leaders = self.leaders();
-        let counts = || leaders.iter().filter(|(s, _)| up.contains(s)).map(|(_, n)| *n);
-        leaders.keys().all(|s| up.contains(s)) && counts().max() <= counts().min().map(|least| least + 1)
-    }
-
-    /// No chain of transfers leads from a store to one that leads two fewer: nothing better can be reached while the
-    /// replicas stay where they are.
-    pub fn leaders_best(&self) -> bool {
-        let leaders = self.leaders();
-        self.up_stores().all(|source| {
-            let mut reached = BTreeSet::from([source]);
-            loop {
-                let more: BTreeSet<StoreId> = self
-                    .regions
-                    .values()
-                    .filter(|r| reached.contains(&r.report.leader.store))
-                    .flat_map(|r| r.report.meta.peers.iter().map(|p| p.store))
-                    .filter(|s| !reached.contains(s))
-                    .collect();
-                if more.is_empty() {
-                    break;
-                }
-                reached.extend(more);
-            }
-            reached.iter().all(|s| leaders[s] + 1 >= leaders[&source])
-        })
-    }
-
-    /// Every store's size is near its even share: within 3 % or the largest region.
-    pub fn sizes_even(&self) -> bool {
-        let sizes = self.sizes_mib();
-        let up = self.up_stores().count() as u64;
-        let target = sizes.values().sum::<u64>() / up.max(1);
-        let largest = self.regions.values().map(|r| (r.report.size_bytes >> 20).max(1)).max().unwrap_or(0);
-        sizes.values().all(|size| size.abs_diff(target) <= (target * 3 / 100).max(largest) + 1)
-    }
-}
-
-/// What a store's Raft group would do, with the refusals of a real one as assertions.
-fn change_peers(report: &mut RegionReport, changes: &[PeerChange], dead: &BTreeSet<StoreId>) {
-    let leader = report.leader.id;
-    let peers = &mut report.meta.peers;
-    let epoch = &mut report.meta.epoch;
-    let is_joint = peers.iter().any(|p| p.role.is_joint());
-    match changes {
-        [] => {
-            assert!(is_joint, "only a joint state can be left");
-            let leads = peers.iter().find(|p| p.id == leader).unwrap();
-            assert_ne!(leads.role, PeerRole::DemotingVoter, "the leader cannot leave as it is demoted");
-            epoch.conf_ver += peers.iter().filter(|p| p.role.is_joint()).count() as u64;
-            for peer in peers.iter_mut() {
-                peer.role = match peer.role {
-                    PeerRole::Voter | PeerRole::IncomingVoter => PeerRole::Voter,
-                    PeerRole::Learner | PeerRole::DemotingVoter => PeerRole::Learner,
-                };
-            }
-        }
-        [change] => {
-            assert!(!is_joint, "no simple change inside a joint state");
-            epoch.conf_ver += 1;
-            let at = peers.iter().position(|p| p.id == change.peer.id);
-            match (change.kind, at) {
-                (PeerChangeKind::AddLearnerNode, None) => {
-                    assert!(!dead.contains(&change.peer.store), "a dead store gets nothing");
-                    assert!(peers.iter().all(|p| p.store != change.peer.store));
-                    peers.push(change.peer);
-                }
-                (PeerChangeKind::AddNode, Some(at)) => {
-                    assert_eq!(peers[at].role, PeerRole::Learner);
-                    peers[at].role = PeerRole::Voter;
-                }
-                (PeerChangeKind::RemoveNode, Some(at)) => {
-                    assert_ne!(change.peer.id, leader, "the leader is never removed");
-                    peers.remove(at);
-                }
-                (kind, at) => panic!("{kind:?} of peer {:?}, which is at {at:?}", change.peer),
-            }
-        }
-        several => {
-            assert!(!is_joint, "no joint state inside another");
-            epoch.conf_ver += several.len() as u64;
-            for change in several {
-                let peer = peers.iter_mut().find(|p| p.id == change.peer.id).expect("a peer of the region");
-                peer.role = match (change.kind, peer.role) {
-                    (PeerChangeKind::AddNode, PeerRole::Learner) => PeerRole::IncomingVoter,
-                    (PeerChangeKind::AddLearnerNode, PeerRole::Voter) => PeerRole::DemotingVoter,
-                    (kind, role) => panic!("{kind:?} of a {role:?}"),
-                };
-            }
-        }
-    }
-    report.leader = *peers.iter().find(|p| p.id == leader).expect("the leader stays a peer");
 }

@@ -13,6 +13,17 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A file of the log is not what was written: what this member acknowledged may be gone (rule 3).
+    #[error(
+        "raft log file {file} is damaged at byte {offset}: this member may have lost what it acknowledged and must not \
+         go on; replace it by a new member, or give it back the undamaged file"
+    )]
+    Damaged {
+        /// The file.
+        file: String,
+        /// Where the damaged record begins, in bytes.
+        offset: usize,
+    },
     /// The log or the snapshot folder failed.
     #[error("raft log: {0}")]
     Io(#[from] io::Error),

@@ -100,7 +100,7 @@ fn resume(group: u64, mut log: Found, mark: &Mark, term_at: impl FnOnce(u64) -> 
     }
     if mark.index < log.start.index {
         return wrong(format!(
-            "the state machine stands at {} but the log begins after {} and no snapshot explains the gap: the state was lost",
+            "the state machine stands at {} but the log begins after {} and no snapshot explains the gap: the state was lost (replace this member by a new one)",
             mark.index, log.start.index
         ));
     }
@@ -222,7 +222,7 @@ mod tests {
     fn a_mark_before_the_log_is_refused_unless_a_snapshot_explains_it() {
         let mut found = log((50, 4), 60, (4, 0, 55));
         let text = reason(plan(7, &Start::Restart, Some(found.clone()), &mark(40, 3), |_| Some(3)));
-        assert!(text.contains("40") && text.contains("50"), "{text}");
+        assert!(["40", "50", "replace"].iter().all(|word| text.contains(word)), "{text}");
         let metadata = SnapshotMetadata { conf_state: Some(conf(&[1, 2])), index: 50, term: 4 };
         found.origin = Some(Origin { metadata: Some(metadata), file: "x".into(), descriptor: None });
         let plan = plan(7, &Start::Restart, Some(found), &mark(40, 3), |_| Some(3)).unwrap();

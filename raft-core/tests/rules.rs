@@ -12,7 +12,7 @@ use cluster::{Cluster, GROUP, eventually, pd};
 use parking_lot::Mutex;
 use proto::eraftpb::{Entry, Message, MessageType};
 use proto::raftcore::Envelope;
-use raft_core::Role;
+use raft_core::{Error, Role, Runtime, RuntimeConfig};
 
 fn envelope(message: Message) -> Envelope {
     Envelope { group_id: GROUP, message: Some(message), ..Envelope::default() }
@@ -52,6 +52,40 @@ async fn rule_5_a_machine_ahead_of_the_synced_commit_starts() {
     cluster.write("more").await;
     assert_eq!(cluster.member(1).book.records().len(), 21);
     assert!(!cluster.member(1).book.applied_twice());
+}
+
+/// The newest file of a member's log.
+fn log_file(cluster: &Cluster, id: u64) -> std::path::PathBuf {
+    let folder = std::fs::read_dir(cluster.member(id).dir.path().join("raft/log")).unwrap();
+    let files = folder.map(|entry| entry.unwrap().path());
+    files.filter(|file| file.extension().is_some_and(|e| e == "raftlog")).max().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_3_a_torn_write_is_cut_and_a_damaged_record_stops_the_member() {
+    let mut cluster = Cluster::bootstrapped(3, pd).await;
+    let all: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+    for record in &all {
+        cluster.write(record).await;
+    }
+    let member = follower_of(cluster.leader().await);
+    cluster.kill(member);
+    let file = log_file(&cluster, member);
+    let good = std::fs::read(&file).unwrap();
+    for at in [good.len() / 2, good.len() - 1] {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        std::fs::write(&file, &bad).unwrap();
+        let config = RuntimeConfig::pd(cluster.member(member).dir.path().join("raft"));
+        let refused = Runtime::start(config, cluster.wire.clone(), Box::new(|_| {})).err().unwrap();
+        assert!(matches!(refused, Error::Damaged { .. }), "{refused}");
+        assert_eq!(std::fs::read(&file).unwrap(), bad);
+    }
+    // What a write leaves that the kill broke off.
+    std::fs::write(&file, &good[..good.len() - 3]).unwrap();
+    cluster.restart(member).await;
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    cluster.holds(member, &all).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

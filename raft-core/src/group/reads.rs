@@ -1,8 +1,8 @@
 //! ReadIndex: which reads wait for the lead to be confirmed, and which for the machine to catch up.
 
 use super::Group;
-use crate::{Busy, ProposeError};
 use crate::inbox::Done;
+use crate::{Busy, ProposeError};
 
 /// Reads that wait in one group. A caller that finds it full is told so.
 const MAX_WAITING: usize = 65_536;

@@ -5,6 +5,7 @@
 
 mod cache;
 mod storage;
+mod tail;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use prost::Message as _;
 use proto::eraftpb as wire;
 use proto::raftcore::{LogStart, Origin};
 use raft::eraftpb::{Entry, HardState};
-use raft_engine::{Command, Config, Engine, LogBatch, MessageExt, ReadableSize};
+use raft_engine::{Command, Config, Engine, LogBatch, MessageExt, ReadableSize, RecoveryMode};
 
 use crate::{Counters, Error, Result};
 
@@ -59,7 +60,8 @@ pub(crate) struct Found {
 }
 
 impl Log {
-    /// Opens or makes the log in `dir`; refuses a folder that another runtime has open.
+    /// Opens or makes the log in `dir`, which exists; refuses a folder that another runtime has open and one with
+    /// damaged files.
     pub fn open(dir: &Path, counters: Arc<Counters>) -> Result<Self> {
         let folder = |reason: String| Error::Folder { dir: dir.display().to_string(), reason };
         let path = dir.to_str().ok_or_else(|| folder("its name is not UTF-8".into()))?;
@@ -70,8 +72,11 @@ impl Log {
             // Small entries do not get smaller, and recycling would fill the disk up front.
             batch_compression_threshold: ReadableSize(0),
             enable_log_recycle: false,
+            // What may be cut is decided in `tail`; the engine would cut acknowledged records without a word.
+            recovery_mode: RecoveryMode::AbsoluteConsistency,
             ..Config::default()
         };
+        tail::mend(dir)?;
         let engine = Engine::open(config).map_err(|e| folder(e.to_string()))?;
         Ok(Self { engine: Arc::new(engine), counters })
     }

@@ -9,7 +9,7 @@ const WRITES: u32 = 1_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_puts_one_after_another_sync_a_thousand_times() -> Result<()> {
-    let cluster = Cluster::start(Setup::new(1, 1)).await?;
+    let cluster = Cluster::start(Setup::of_a_test(1, 1)).await?;
     let client = stock_raw_client(&cluster.endpoints()).await?;
     // The first one also opens connections and learns routes.
     again(|| client.put("key".to_string(), "warm".to_string())).await?;
@@ -22,7 +22,7 @@ async fn a_thousand_puts_one_after_another_sync_a_thousand_times() -> Result<()>
     println!("{syncs} syncs for {WRITES} writes");
     ensure!(before > 0.0, "the page has no {LOG_SYNCS}");
     ensure!(syncs >= f64::from(WRITES), "{syncs} syncs for {WRITES} writes");
-    Ok(())
+    cluster.passed()
 }
 
 /// The counter of the store's metrics page.

@@ -165,7 +165,7 @@ async fn replay(raise: Raise) -> Result<()> {
         raise.0,
         wrong.join("\n")
     );
-    Ok(())
+    server.passed()
 }
 
 /// The rows of [`SERVED`], in order.

@@ -16,7 +16,7 @@ const REGIONS: usize = 6;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn raw_calls_and_timestamps_while_regions_split_and_move() -> Result<()> {
-    let cluster = Cluster::start(Setup::new(3, 3)).await?;
+    let cluster = Cluster::start(Setup::of_a_test(3, 3)).await?;
     let endpoints = cluster.endpoints();
     let pd = cluster.client().await?;
     let writers = Writers::start(&endpoints, PLAN).await?;
@@ -48,7 +48,8 @@ async fn raw_calls_and_timestamps_while_regions_split_and_move() -> Result<()> {
         book.acknowledged, book.longest_gap
     );
     book.check_through_client(&endpoints).await?;
-    every_raw_call(&endpoints, &pd).await
+    every_raw_call(&endpoints, &pd).await?;
+    cluster.passed()
 }
 
 /// Each call of the raw API over several Regions: what was written is read, in order, and is gone when deleted.

@@ -11,14 +11,16 @@
 //! # }
 //! ```
 //!
-//! Everything lies in one folder, logs too; it is removed at the end unless [`Setup::keep`] or a panic says otherwise.
-//! Dropping the cluster kills every process. The programs must have been built before: see [`binaries`].
+//! Everything lies in one folder, logs too; it is removed at the end unless [`Setup::keep`] or a panic says otherwise. Of
+//! a test ([`Setup::of_a_test`]) it stays until the test says that it [passed](Cluster::passed). Dropping the cluster kills
+//! every process. The programs must have been built before: see [`binaries`].
 
 pub mod binaries;
 pub mod http;
 mod member;
 pub mod ports;
 mod process;
+pub mod socket;
 mod store;
 mod wait;
 
@@ -47,6 +49,9 @@ pub struct Setup {
     pub folder: Option<PathBuf>,
     /// Leave the folder behind.
     pub keep: bool,
+    /// Leave it behind unless [`Cluster::passed`] is called: a test that fails by an error drops its cluster without a
+    /// panic, and its logs are what one wants to see.
+    pub of_a_test: bool,
     /// TOML lines for every PD member, as in a configuration file.
     pub pd_toml: String,
     /// TOML lines for every store.
@@ -76,11 +81,17 @@ impl Setup {
             stores,
             folder: None,
             keep: false,
+            of_a_test: false,
             pd_toml: String::new(),
             store_toml: store::QUICK_TOML.to_string(),
             log_level: "info".to_string(),
             preferred: None,
         }
+    }
+
+    /// The same for a test: files and logs stay unless it [passed](Cluster::passed).
+    pub fn of_a_test(members: usize, stores: usize) -> Setup {
+        Setup { of_a_test: true, ..Setup::new(members, stores) }
     }
 }
 
@@ -194,6 +205,11 @@ impl Cluster {
         &self.stores
     }
 
+    /// All stores, to be changed.
+    pub fn stores_mut(&mut self) -> &mut [Store] {
+        &mut self.stores
+    }
+
     /// The folder of all files and logs.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -283,6 +299,19 @@ impl Cluster {
         Ok(killed)
     }
 
+    /// The last word of a test: nothing panicked behind its back, and its files may go.
+    ///
+    /// # Errors
+    /// When a process panicked; its log stays.
+    pub fn passed(mut self) -> Result<()> {
+        let members = self.members.iter().map(Member::process);
+        for process in members.chain(self.stores.iter().map(Store::process)) {
+            process.ensure_no_panic()?;
+        }
+        self.folder.passed = true;
+        Ok(())
+    }
+
     fn port(&mut self, what: &str, wanted: Option<u16>) -> Result<u16> {
         let Some(wanted) = wanted else { return ports::free() };
         if ports::claim(wanted) {
@@ -328,6 +357,8 @@ pub async fn stores_up(client: &Client) -> Result<usize> {
 struct Folder {
     path: PathBuf,
     keep: bool,
+    /// Whether it may go as far as a test is concerned.
+    passed: bool,
 }
 
 impl Folder {
@@ -339,7 +370,7 @@ impl Folder {
             }
             None => tempfile::Builder::new().prefix("cluster-").tempdir()?.keep(),
         };
-        Ok(Folder { path, keep: setup.keep })
+        Ok(Folder { path, keep: setup.keep, passed: !setup.of_a_test })
     }
 
     fn path(&self) -> &Path {
@@ -352,7 +383,7 @@ impl Drop for Folder {
         if self.keep {
             return;
         }
-        if std::thread::panicking() {
+        if std::thread::panicking() || !self.passed {
             eprintln!("files and logs: {}", self.path.display());
         } else if let Err(error) = std::fs::remove_dir_all(&self.path) {
             eprintln!("{} is not removed: {error}", self.path.display());

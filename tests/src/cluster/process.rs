@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How a process is started.
@@ -172,6 +172,17 @@ impl Process {
         lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
     }
 
+    /// No thread of it panicked, as far as its log tells; one that was never started has none.
+    pub fn ensure_no_panic(&self) -> Result<()> {
+        if self.starts == 0 {
+            return Ok(());
+        }
+        let log = self.log_text()?;
+        let panic = log.lines().find(|line| line.contains(" panicked at "));
+        ensure!(panic.is_none(), "{}: {}", self.name, panic.unwrap_or_default());
+        Ok(())
+    }
+
     fn signal(&self, signal: Signal) -> Result<()> {
         let child = self.child.as_ref().with_context(|| format!("{} does not run", self.name))?;
         let pid = Pid::from_child(child);
@@ -241,6 +252,16 @@ mod tests {
         let text = process.premature_end().unwrap();
         assert!(text.contains("out of luck") && text.contains('3'), "{text}");
         assert_eq!(process.wait_end(LONG).unwrap().code(), Some(3));
+    }
+
+    #[test]
+    fn a_panic_in_the_log_is_found() {
+        let (_folder, mut process) = shell("echo \"thread 'x' panicked at a.rs:1\" >&2");
+        process.wait_end(LONG).unwrap();
+        assert!(process.ensure_no_panic().unwrap_err().to_string().contains("a.rs:1"));
+        let (_folder, mut process) = shell("echo 'no panic today'");
+        process.wait_end(LONG).unwrap();
+        process.ensure_no_panic().unwrap();
     }
 
     #[test]

@@ -13,12 +13,13 @@ use crate::cluster::{PATIENCE, Process, Start, binaries, eventually, ports};
 /// How long a member may take to stop after SIGTERM.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
-/// A running group of one. Killed and removed when dropped.
+/// A running group of one. Killed when dropped; its files stay unless the test [passed](Server::passed).
 #[derive(Debug)]
 pub struct Server {
     process: Process,
     client_port: u16,
     peer_port: u16,
+    passed: bool,
     // Last: the process has gone before its folder does.
     folder: TempDir,
 }
@@ -29,7 +30,8 @@ impl Server {
     /// # Errors
     /// When it is not built, ends, or does not lead in time.
     pub async fn start(toml: &str) -> Result<Server> {
-        let folder = tempfile::Builder::new().prefix("replay-").tempdir()?;
+        let mut folder = tempfile::Builder::new().prefix("replay-").tempdir()?;
+        folder.disable_cleanup(true);
         let (client_port, peer_port) = (ports::free()?, ports::free()?);
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let arguments = vec![
@@ -52,7 +54,8 @@ impl Server {
             log: folder.path().join("pd1.log"),
             folder: folder.path().to_path_buf(),
         };
-        let mut server = Server { process: Process::new("pd1", start), client_port, peer_port, folder };
+        let mut server =
+            Server { process: Process::new("pd1", start), client_port, peer_port, passed: false, folder };
         server.run(toml).await?;
         Ok(server)
     }
@@ -111,6 +114,17 @@ impl Server {
         self.process.log_tail()
     }
 
+    /// The last word of a test: nothing panicked behind its back, and the files may go.
+    ///
+    /// # Errors
+    /// When the server panicked; its log stays.
+    pub fn passed(mut self) -> Result<()> {
+        self.process.ensure_no_panic()?;
+        self.passed = true;
+        self.folder.disable_cleanup(false);
+        Ok(())
+    }
+
     async fn run(&mut self, toml: &str) -> Result<()> {
         std::fs::write(config(self.folder.path()), toml)?;
         self.process.start()?;
@@ -125,6 +139,14 @@ impl Server {
             Ok(Ok(()))
         });
         led.await?.map_err(anyhow::Error::msg)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if !self.passed {
+            eprintln!("files and logs: {}", self.folder.path().display());
+        }
     }
 }
 

@@ -125,6 +125,27 @@ impl Store {
         &mut self.process
     }
 
+    /// From its next start on, its process runs `other` as well: a Node of several Stores. `other` is still asked for
+    /// what it holds, but has no process of its own and must not be started.
+    ///
+    /// # Errors
+    /// When its arguments were replaced by others.
+    pub fn run_also(&mut self, other: &Store) -> Result<()> {
+        let lists = [
+            ("--addr", other.address()),
+            ("--status-addr", format!("127.0.0.1:{}", other.status_port)),
+            ("--data-dir", other.data.to_string_lossy().into_owned()),
+        ];
+        let arguments = &mut self.process.start_mut().arguments;
+        for (flag, further) in lists {
+            let at = arguments.iter().position(|it| it == flag);
+            let at = at.with_context(|| format!("{flag} is not among {arguments:?}"))?;
+            let list = arguments.get_mut(at + 1).with_context(|| format!("{flag} has no value"))?;
+            *list = format!("{list},{further}");
+        }
+        Ok(())
+    }
+
     /// Starts it.
     pub fn start(&mut self) -> Result<()> {
         self.process.start()

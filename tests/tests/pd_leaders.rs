@@ -5,10 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use pd_client::Client;
+use proto::pdpb;
+use proto::pdpb::pd_client::PdClient;
+use tests::cluster::socket::Watched;
 use tests::cluster::{Cluster, PATIENCE, Setup, eventually};
+use tests::writes::without_scheme;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
 
 const CLIENTS: usize = 8;
 const LEADERS_KILLED: usize = 5;
@@ -34,7 +41,7 @@ struct Shared {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_leaders_die_under_load() -> Result<()> {
-    let mut cluster = Cluster::prepare(Setup::new(3, 0))?;
+    let mut cluster = Cluster::prepare(Setup::of_a_test(3, 0))?;
     cluster.start_members()?;
     let shared = Arc::new(Shared::default());
     let mut clients = JoinSet::new();
@@ -68,7 +75,8 @@ async fn five_leaders_die_under_load() -> Result<()> {
     println!("{} timestamps, {} ids, killed {killed:?}", all.timestamps.len(), all.ids.len());
     unique("timestamp", &all.timestamps)?;
     unique("id", &all.ids)?;
-    terms_rise(&mut cluster, &killed).await
+    terms_rise(&mut cluster, &killed).await?;
+    cluster.passed()
 }
 
 /// Takes timestamps and ids until told to stop. A timestamp must be above all that anybody was answered before it was
@@ -151,23 +159,25 @@ fn field(line: &str, name: &str) -> Result<u64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_leader_gives_no_timestamp_when_it_goes_on() -> Result<()> {
-    use tests::replay::dynamic::{Connection, Event, Wire, from_json};
-
-    let mut cluster = Cluster::prepare(Setup::new(3, 0))?;
+    let mut cluster = Cluster::prepare(Setup::of_a_test(3, 0))?;
     cluster.start_members()?;
     let old = cluster.wait_for_pd_leader().await?;
-    let client = cluster.client().await?;
-    let id = client.cluster_id();
-    let wire = Wire::compiled()?;
-    let rpc = wire.rpc("pdpb.PD/Tso")?;
-    let ask = || {
-        from_json(&rpc.request, &serde_json::json!({"header": {"cluster_id": id.to_string()}, "count": 1}))
+    let question = pdpb::TsoRequest {
+        header: Some(pdpb::RequestHeader {
+            cluster_id: cluster.client().await?.cluster_id(),
+            ..Default::default()
+        }),
+        count: 1,
+        ..Default::default()
     };
-    let address = cluster.member(old).client_url().replace("http://", "");
-    let mut stream = Connection::open(&wire, &address).await?.stream(&rpc);
-    stream.send(ask()?).await?;
-    let first = tokio::time::timeout(PATIENCE, stream.next()).await?;
-    ensure!(matches!(first, Some(Event::Answer(_))), "the leader answers while it leads: {first:?}");
+    let connection = Watched::connect(without_scheme(&cluster.members()[old].client_url())).await?;
+    let (ask, questions) = mpsc::channel(1);
+    ask.send(question.clone()).await?;
+    let mut pd = PdClient::new(connection.channel.clone());
+    let mut answers =
+        timeout(PATIENCE, pd.tso(ReceiverStream::new(questions))).await?.context("the leader")?.into_inner();
+    let first = timeout(PATIENCE, answers.message()).await??;
+    ensure!(first.is_some_and(|it| it.timestamp.is_some()), "the leader answers while it leads");
 
     cluster.member(old).process().pause()?;
     let others: Vec<String> = cluster
@@ -186,18 +196,14 @@ async fn a_stopped_leader_gives_no_timestamp_when_it_goes_on() -> Result<()> {
     })
     .await?;
 
-    // Asked while it stands still, so that it finds the question before it can have heard of the new leader.
-    stream.send(ask()?).await?;
+    // The question lies in its socket before it goes on: it can be read before any news of the new leader.
+    let before = connection.unread()?;
+    ask.send(question).await?;
+    connection.arrived(before).await?;
     cluster.member(old).process().resume()?;
-    loop {
-        match tokio::time::timeout(PATIENCE, stream.next()).await? {
-            Some(Event::End(status)) => {
-                ensure!(status.message().contains("not leader"), "the stream ends with {status:?}");
-                return Ok(());
-            }
-            other => {
-                ensure!(!matches!(other, Some(Event::Answer(_))), "a timestamp of the old leader: {other:?}");
-            }
-        }
+    match timeout(PATIENCE, answers.message()).await? {
+        Err(status) => ensure!(status.message().contains("not leader"), "the stream ends with {status:?}"),
+        Ok(answer) => bail!("the old leader answers {answer:?}"),
     }
+    cluster.passed()
 }

@@ -7,7 +7,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use tests::cluster::{Cluster, PATIENCE, Setup, binaries, eventually, ports};
+use pd_client::Client;
+use tests::cluster::{Cluster, Member, PATIENCE, Setup, binaries, eventually, ports};
 
 /// A folder that nobody can create, not even root.
 const READ_ONLY: &str = "/sys/read-only";
@@ -90,7 +91,7 @@ fn a_folder_that_cannot_be_written_is_named() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn folders_in_use_or_of_others_are_refused() -> Result<()> {
-    let mut cluster = Cluster::start(Setup::new(1, 1)).await?;
+    let mut cluster = Cluster::start(Setup::of_a_test(1, 1)).await?;
     let folder = cluster.folder().to_path_buf();
     let pd_data = cluster.members()[0].data().to_path_buf();
     let store_data = cluster.stores()[0].data().to_path_buf();
@@ -116,7 +117,7 @@ async fn folders_in_use_or_of_others_are_refused() -> Result<()> {
     cluster.wait_for_pd_leader().await?;
 
     // Of another cluster: a store of this one is started against another PD.
-    let mut other = Cluster::prepare(Setup::new(1, 0))?;
+    let mut other = Cluster::prepare(Setup::of_a_test(1, 0))?;
     other.start_members()?;
     other.wait_for_pd_leader().await?;
     let (ours, theirs) = (cluster.client().await?.cluster_id(), other.client().await?.cluster_id());
@@ -137,7 +138,75 @@ async fn folders_in_use_or_of_others_are_refused() -> Result<()> {
         ensure!(!held.is_empty(), "no Region yet");
         Ok(())
     })
-    .await
+    .await?;
+    other.passed()?;
+    cluster.passed()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_with_the_folder_of_another_cluster_is_refused_by_the_others() -> Result<()> {
+    const STRAY: usize = 0;
+    let mut cluster = Cluster::prepare(Setup::of_a_test(3, 0))?;
+    let mut other = Cluster::prepare(Setup::of_a_test(3, 0))?;
+    for group in [&mut cluster, &mut other] {
+        group.start_members()?;
+        group.wait_for_pd_leader().await?;
+    }
+    let (ours, theirs) = (cluster.client().await?.cluster_id(), other.client().await?.cluster_id());
+    let members = cluster.client().await?.get_members().await?.members;
+    for index in 0..3 {
+        other.member(index).kill()?;
+    }
+
+    // The member of the same name comes with the other group's folder, at its own addresses.
+    cluster.member(STRAY).kill()?;
+    let own = cluster.members()[STRAY].data().to_string_lossy().into_owned();
+    let foreign = other.members()[STRAY].data().to_string_lossy().into_owned();
+    change_argument(&mut cluster, STRAY, &own, &foreign);
+    cluster.start_members()?;
+    let refusal = [format!("cluster {ours}"), format!("cluster {theirs}")];
+    eventually("both clusters named where they met", PATIENCE, async || {
+        let told = |member: &Member| {
+            let log = member.process().log_text()?;
+            Ok(log.lines().any(|line| refusal.iter().all(|word| line.contains(word))))
+        };
+        let told: Vec<bool> = cluster.members().iter().map(told).collect::<Result<_>>()?;
+        ensure!(told.contains(&true), "{refusal:?} stand in no log");
+        Ok(())
+    })
+    .await?;
+    let others = cluster.members()[STRAY + 1..].iter().map(Member::client_url);
+    let client = Client::connect(others).await?;
+    ensure!(client.cluster_id() == ours, "cluster {ours} became {}", client.cluster_id());
+    ensure!(client.get_members().await?.members == members, "the stray one changed the members");
+    client.get_timestamp().await?;
+    let stray = Client::connect_with(
+        vec![cluster.members()[STRAY].client_url()],
+        pd_client::Options { call_timeout: Duration::from_secs(2), ..pd_client::Options::default() },
+    );
+    if let Ok(stray) = stray.await {
+        let given = stray.get_timestamp().await;
+        // It may have been sent on to those who lead, never answer for the other group by itself.
+        ensure!(stray.cluster_id() == ours || given.is_err(), "the stray member gives {given:?}");
+    }
+
+    // With its own folder it belongs to the group again: it is needed when one of the others goes.
+    cluster.member(STRAY).kill()?;
+    change_argument(&mut cluster, STRAY, &foreign, &own);
+    cluster.start_members()?;
+    cluster.member(STRAY + 1).kill()?;
+    cluster.wait_for_pd_leader().await?;
+    other.passed()?;
+    cluster.passed()
+}
+
+/// Another value for an argument of a member, from its next start on.
+fn change_argument(cluster: &mut Cluster, member: usize, from: &str, to: &str) {
+    for argument in &mut cluster.member(member).process_mut().start_mut().arguments {
+        if argument == from {
+            to.clone_into(argument);
+        }
+    }
 }
 
 fn pd_arguments(name: &str, data: &Path) -> Result<Vec<String>> {

@@ -61,6 +61,11 @@ impl Keys {
         self.under("raft/s0")
     }
 
+    /// Start of the Regions' records.
+    pub fn regions(&self) -> Bytes {
+        self.under("raft/r/")
+    }
+
     /// A Region's record as the bootstrap writes it, protobuf `metapb.Region`.
     pub fn region(&self, region_id: u64) -> Bytes {
         self.under(&format!("raft/r/{region_id:020}"))

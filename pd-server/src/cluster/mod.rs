@@ -7,6 +7,7 @@ mod node_states;
 mod operator_log;
 mod owner;
 mod requests;
+mod routes;
 mod store_writes;
 mod stores;
 mod streams;
@@ -21,9 +22,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use prost::Message;
 use proto::{metapb, pdpb};
-use scheduler::{
-    OperatorEvent, Planner, RegionEpoch, RegionId, RegionReader, SplitGrant, StoreSummary, Time,
-};
+use scheduler::{OperatorEvent, Planner, RegionEpoch, RegionId, SplitGrant, StoreSummary, Time};
 use semver::Version;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -34,6 +33,7 @@ pub(crate) use owner::wall_clock_ns;
 pub use requests::{
     AskSplit, CallError, HEARTBEATS_PER_BATCH_MAX, HeartbeatBatch, Reply, Request, StoreAnswer,
 };
+pub use routes::Routes;
 pub use stores::{Liveness, StoreRecord, StoreRefusal, StoreTable};
 pub use streams::Outbox;
 pub use tenure::{Tenure, Tenures};
@@ -61,7 +61,7 @@ pub struct Stores {
 pub struct Cluster {
     requests: mpsc::Sender<Request>,
     heartbeats: mpsc::Sender<HeartbeatBatch>,
-    regions: RegionReader,
+    regions: Routes,
     stores: Arc<ArcSwap<Stores>>,
     /// No operator is made and no split granted.
     pub halted: bool,
@@ -85,13 +85,14 @@ impl Cluster {
             return Ok(None);
         }
         let stores = load_stores(pd, keys)?;
+        let first = routes::first_region(&pd.kv, keys, &stores)?;
         let cluster_version = store_writes::read_cluster_version(&pd.kv, keys)?;
         let min_resolved = load_min_resolved(pd, keys)?;
         let seed = rand::random::<u64>();
         info!(term = term.0, seed, stores = stores.len(), %cluster_version, "cluster owner starts");
         let config = planner_config(pd);
         let planner = Planner::new(config, seed, Time(0));
-        let regions = planner.reader();
+        let regions = Routes::new(planner.reader(), first);
         let book = StoreBook::new(stores, cluster_version.clone());
         let published = Stores { table: Arc::clone(book.table()), cluster_version };
         let stores = Arc::new(ArcSwap::from_pointee(published));
@@ -127,7 +128,7 @@ impl Cluster {
     }
 
     /// Looks Regions up, without a hop to the owner.
-    pub fn regions(&self) -> &RegionReader {
+    pub fn regions(&self) -> &Routes {
         &self.regions
     }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proto::pdpb as wire;
-use scheduler::{RegionId, RegionReader, RegionView};
+use scheduler::{RegionId, RegionView};
 
 use super::header::Refusal;
-use crate::cluster::{Tenure, wire::region_to_wire};
+use crate::cluster::{Routes, Tenure, wire::region_to_wire};
 
 /// Most Regions in one answer to a scan without a limit: about 20 MiB. Callers that get as many scan on from the last
 /// end key, as they do with a limit of their own.
@@ -64,7 +64,7 @@ pub async fn scan_regions(
 }
 
 /// Scans page by page, so that a long scan does not keep other calls of its thread waiting.
-async fn scan(regions: &RegionReader, mut from: Bytes, end: &[u8], limit: usize) -> Vec<RegionView> {
+async fn scan(regions: &Routes, mut from: Bytes, end: &[u8], limit: usize) -> Vec<RegionView> {
     let mut views: Vec<RegionView> = Vec::new();
     loop {
         let page = regions.scan(&from, end, PAGE.min(limit - views.len()));

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use proto::{metapb, pdpb as wire};
-use scheduler::{RegionId, SplitIds};
+use scheduler::{PeerId, RegionId, SplitIds};
 use tracing::info;
 
 use super::header::{HALTED, Refusal};
 use crate::cluster::{Cluster, Tenure, knows_batch_split, text, wire as convert};
+
+/// Most peers of a Region whose split is granted, as with heartbeats.
+const PEERS_MAX: usize = 64;
 
 /// Ids for one new Region.
 pub async fn ask_split(
@@ -15,7 +18,7 @@ pub async fn ask_split(
     request: wire::AskSplitRequest,
 ) -> Result<wire::AskSplitResponse, Refusal> {
     let cluster = tenure.cluster()?;
-    let pieces = grant(&cluster, request.region, 1).await?;
+    let pieces = grant(&tenure, &cluster, request.region, 1).await?;
     let piece = pieces.into_iter().next().ok_or_else(|| Refusal::unknown("no ids for the split"))?;
     Ok(wire::AskSplitResponse {
         header: None,
@@ -36,7 +39,7 @@ pub async fn ask_batch_split(
             format!("incompatible version, the cluster version {version} knows no batch split (2.1.0 does)");
         return Err(Refusal::Header(wire::ErrorType::IncompatibleVersion, text));
     }
-    let pieces = grant(&cluster, request.region, request.split_count).await?;
+    let pieces = grant(&tenure, &cluster, request.region, request.split_count).await?;
     let ids = pieces.into_iter().map(|piece| wire::SplitId {
         new_region_id: piece.region.0,
         new_peer_ids: piece.peers.iter().map(|peer| peer.0).collect(),
@@ -44,7 +47,10 @@ pub async fn ask_batch_split(
     Ok(wire::AskBatchSplitResponse { header: None, ids: ids.collect() })
 }
 
+/// One id for each piece, and one for each of its peers: as many as the request's Region has. Its leader may have added
+/// one that we have not heard of, and refuses ids for another number. A request without peers gets as many as we know.
 async fn grant(
+    tenure: &Tenure,
     cluster: &Cluster,
     region: Option<metapb::Region>,
     count: u32,
@@ -56,16 +62,32 @@ async fn grant(
         return Err(Refusal::unknown(HALTED));
     }
     check_epoch(cluster, &region)?;
+    if region.peers.len() > PEERS_MAX {
+        let found = region.peers.len();
+        return Err(Refusal::unknown(format!(
+            "region {} has {found} peers, at most {PEERS_MAX} are allowed",
+            region.id
+        )));
+    }
     if count == 0 {
         return Ok(Vec::new());
     }
     let epoch = convert::epoch(region.region_epoch.as_ref());
-    Ok(cluster.ask_split(RegionId(region.id), epoch, u64::from(count)).await?.pieces)
+    let mut pieces = cluster.ask_split(RegionId(region.id), epoch, u64::from(count)).await?.pieces;
+    if !region.peers.is_empty() {
+        for piece in &mut pieces {
+            piece.peers.truncate(region.peers.len());
+            while piece.peers.len() < region.peers.len() {
+                piece.peers.push(PeerId(tenure.pd.ids.alloc(tenure.term, 1).await?));
+            }
+        }
+    }
+    Ok(pieces)
 }
 
 /// The picture that the leader has of its Region must not be older than ours of what lies there now.
 fn check_epoch(cluster: &Cluster, region: &metapb::Region) -> Result<(), Refusal> {
-    let Some(known) = cluster.regions().get(&region.start_key) else {
+    let Some(known) = cluster.regions().heard().get(&region.start_key) else {
         return Err(Refusal::unknown(format!("region not found, request region: {}", text::Region(region))));
     };
     let asked = convert::epoch(region.region_epoch.as_ref());

@@ -38,6 +38,60 @@ pub async fn bootstrap(pd: &mut Pd) {
     assert_eq!(answer.header.unwrap().error, None);
 }
 
+/// Finds it whichever way it is looked for, without a leader.
+async fn finds_the_first_region(pd: &mut Pd) {
+    let (_, region) = first_store();
+    for region_key in ["", "any"] {
+        let request = pdpb::GetRegionRequest {
+            header: pd.header(),
+            region_key: region_key.into(),
+            ..Default::default()
+        };
+        let found = pd.client.get_region(request.clone()).await.unwrap().into_inner();
+        assert_eq!((found.region.as_ref(), found.leader), (Some(&region), None));
+        assert_eq!(pd.client.get_prev_region(request).await.unwrap().into_inner().region, None);
+    }
+    for (region_id, known) in [(region.id, Some(&region)), (region.id + 1, None)] {
+        let request = pdpb::GetRegionByIdRequest { header: pd.header(), region_id, ..Default::default() };
+        let found = pd.client.get_region_by_id(request).await.unwrap().into_inner();
+        assert_eq!(found.region.as_ref(), known);
+    }
+    #[allow(deprecated, reason = "stock clients of several versions ask so")]
+    let request = pdpb::ScanRegionsRequest { header: pd.header(), ..Default::default() };
+    let found = pd.client.scan_regions(request).await.unwrap().into_inner();
+    assert_eq!(found.regions.len(), 1);
+    assert_eq!(found.regions[0].region.as_ref(), Some(&region));
+}
+
+#[tokio::test]
+async fn the_first_region_is_known_before_it_is_heard_of() {
+    let mut server = Server::start();
+    let mut pd = server.connect().await;
+    bootstrap(&mut pd).await;
+    finds_the_first_region(&mut pd).await;
+    server.restart();
+    let mut pd = server.connect().await;
+    finds_the_first_region(&mut pd).await;
+    // Once its store lives, PD does not repeat what may be long outdated.
+    let request = pdpb::StoreHeartbeatRequest {
+        header: pd.header(),
+        stats: Some(pdpb::StoreStats { store_id: 1, ..Default::default() }),
+        ..Default::default()
+    };
+    let until = Instant::now() + PATIENCE;
+    loop {
+        // The kill may come before the heartbeat is written down: then it is as if it had never been.
+        pd.client.store_heartbeat(request.clone()).await.unwrap();
+        server.restart();
+        pd = server.connect().await;
+        let request = pdpb::GetRegionRequest { header: pd.header(), ..Default::default() };
+        if pd.client.get_region(request).await.unwrap().into_inner().region.is_none() {
+            break;
+        }
+        assert!(Instant::now() < until, "the heartbeat is not kept");
+    }
+}
+
 #[tokio::test]
 async fn a_store_boots_step_by_step() {
     let mut server = Server::start();

@@ -176,6 +176,16 @@ async fn splits_get_fresh_ids_unless_the_picture_is_old() {
     };
     let requests = [ask(Some(region(7, "", "", 5)), 2), ask(Some(region(7, "", "", 4)), 1), ask(None, 1)];
     let [good, old, none] = requests;
+    // A leader may be ahead of us by a peer or two: it gets as many ids as it has peers.
+    let ahead = [0, 1, 3].map(|count| {
+        let peer = |n| metapb::Peer { id: 70 + n, store_id: n, ..Default::default() };
+        let region = metapb::Region { peers: (0..count).map(peer).collect(), ..region(7, "", "", 5) };
+        (usize::try_from(count).unwrap().max(1), ask(Some(region), 2))
+    });
+    for (count, request) in ahead {
+        let granted = pd.client.ask_batch_split(request).await.unwrap().into_inner();
+        assert_eq!(granted.ids.iter().map(|id| id.new_peer_ids.len()).collect::<Vec<_>>(), [count; 2]);
+    }
     let granted = pd.client.ask_batch_split(good).await.unwrap().into_inner();
     assert_eq!(granted.header.unwrap().error, None);
     let mut ids: Vec<u64> =

@@ -94,12 +94,23 @@ pub enum StartError {
 impl Pd {
     /// Starts a member: opens its folder, finds the others at the first start, and joins the Raft group. Returns once it
     /// runs; a leader may not be there yet.
+    ///
+    /// # Errors
+    /// Folder, files, sockets or clock are not right, or another member refuses this one.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_with(config, WallClock::default()).await
+    }
+
+    /// As [`Pd::start`], with a clock of the caller's.
+    ///
+    /// # Errors
+    /// As [`Pd::start`].
+    pub async fn start_with(config: Config, clock: WallClock) -> Result<Self, StartError> {
         let folder = Arc::new(DataFolder::open(&config.data_dir, &config.name)?);
         let (machine, view) = Machine::open(folder.state()).map_err(StartError::State)?;
-        let clock = Arc::new(WallClock::default());
+        let clock = Arc::new(clock);
         check_clock(&config, &view, &clock)?;
-        let roster = Arc::new(Roster::new(&config, Arc::clone(&folder), view.clone()));
+        let roster = Arc::new(Roster::new(&config, Arc::clone(&folder), view.clone(), Arc::clone(&clock)));
         let members = Members::new(Arc::clone(&roster));
         info!(
             name = config.name,
@@ -139,9 +150,9 @@ impl Pd {
         let mut tasks = JoinSet::new();
         let followed = leadership.clone().follow(kv.clone(), tso.clone(), Arc::clone(&clock), stop.clone());
         tasks.spawn(followed);
-        let (greetings, guarded, stopped) = (roster, Arc::clone(&clock), stop.clone());
+        let stopped = stop.clone();
         tasks.spawn(async move {
-            stopped.run_until_cancelled(member::keep_up(greetings, guarded)).await;
+            stopped.run_until_cancelled(member::keep_up(roster)).await;
         });
         Ok(Self {
             ids: Ids::new(kv.clone()),

@@ -2,21 +2,29 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as expected")]
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::StreamExt;
 use pd_server::PD_GROUP;
+use pd_server::cluster::Tenures;
 use pd_server::config::{Config, Flags};
+use pd_server::grpc::{Gate, Refusal};
 use pd_server::leadership::{NotLeader, Term};
 use pd_server::member::FolderError;
+use pd_server::metrics::Metrics;
 use pd_server::pd::{Pd, StartError};
 use pd_server::state::{Compare, KeyRange, KvError, Op, Revision, Txn};
-use pd_server::tso::{Timestamp, TsoError};
+use pd_server::tso::{Timestamp, TsoError, WallClock};
+use proto::pdpb;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
 
 /// Generous: the machine may be busy with other tests.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -52,9 +60,15 @@ impl Group {
     }
 
     async fn start(&self, i: usize) -> Result<Pd, StartError> {
+        self.start_wrong_by(i, 0).await
+    }
+
+    /// With a wall clock that is wrong.
+    async fn start_wrong_by(&self, i: usize, shift_ms: i64) -> Result<Pd, StartError> {
         let begun = Instant::now();
         loop {
-            match Pd::start(Config::load(&self.configs[i]).unwrap()).await {
+            let config = Config::load(&self.configs[i]).unwrap();
+            match Pd::start_with(config, WallClock::wrong_by(shift_ms)).await {
                 // A member that has just stopped in this process lets go of its files when its last task is gone.
                 Err(StartError::Folder(FolderError::InUse { .. }) | StartError::Io(_))
                     if begun.elapsed() < DEADLINE =>
@@ -73,11 +87,11 @@ impl Group {
 }
 
 /// Waits until one of them can serve; its place and term.
-async fn leader(members: &[Pd]) -> (usize, Term) {
+async fn leader(members: &[impl Borrow<Pd>]) -> (usize, Term) {
     let begun = Instant::now();
     loop {
         for (i, member) in members.iter().enumerate() {
-            if let Ok(term) = member.leadership.check() {
+            if let Ok(term) = member.borrow().leadership.check() {
                 return (i, term);
             }
         }
@@ -288,5 +302,82 @@ async fn a_member_that_was_away_for_long_gets_a_snapshot() {
     assert_eq!(back.kv.range(&all, 0, Some(old)).unwrap().kvs, kv.range(&all, 0, Some(old)).unwrap().kvs);
     for member in members.iter().chain([&back]) {
         member.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_far_ahead_gets_into_no_timestamp() {
+    const HOUR_MS: i64 = 3_600_000;
+    let group = Group::new(3);
+    let members = group.start_all().await;
+    let (first, _) = leader(&members).await;
+    let given = members[first].tso.request(1).await.unwrap().timestamp.physical_ms;
+    for member in &members {
+        member.stop().await;
+    }
+    drop(members);
+
+    // All come back but the third, which takes connections and never answers; the first one's clock is an hour ahead.
+    let address = group.configs[2].peer_urls.as_deref().unwrap().strip_prefix("http://").unwrap().to_owned();
+    let begun = Instant::now();
+    let _silent = loop {
+        match std::net::TcpListener::bind(&address) {
+            Ok(listener) => break listener,
+            Err(error) => assert!(begun.elapsed() < DEADLINE, "{error}"),
+        }
+        sleep(Duration::from_millis(20)).await;
+    };
+    let (wrong, right) = tokio::join!(group.start_wrong_by(0, HOUR_MS), group.start(1));
+    let members = [wrong.unwrap(), right.unwrap()];
+    // Whoever leads first, the one with the wrong clock leads, too.
+    let mut led = false;
+    while !led {
+        let (leading, _) = leader(&members).await;
+        let now = members[leading].tso.request(1).await.map(|reply| reply.timestamp.physical_ms);
+        if let Ok(now) = now {
+            let after = now - given;
+            assert!((0..HOUR_MS / 2).contains(&after), "member {leading} is {after} ms on");
+            led = leading == 0;
+        }
+        if !led {
+            members[leading].leadership.hand_over().await;
+        }
+        assert!(begun.elapsed() < DEADLINE, "the first member does not lead");
+    }
+    for member in &members {
+        member.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_leaves_only_from_a_leader() {
+    let group = Group::new(1);
+    let pd = Arc::new(group.start(0).await.unwrap());
+    leader(std::slice::from_ref(&pd)).await;
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let tenures = Tenures::start(Arc::clone(&pd), Arc::clone(&metrics), CancellationToken::new());
+    let gate = Gate::new(Arc::clone(&pd), tenures, metrics);
+    for ends in [false, true] {
+        let header = Some(pdpb::RequestHeader { cluster_id: pd.cluster_id(), ..Default::default() });
+        let request = tonic::Request::new(pdpb::GetStoreRequest { header, store_id: 7 });
+        let pd = Arc::clone(&pd);
+        let work = |_, request: pdpb::GetStoreRequest| async move {
+            // The lead is lost between the look at the state and the answer.
+            if ends {
+                pd.stop().await;
+            }
+            Err::<pdpb::GetStoreResponse, _>(Refusal::unknown(format!(
+                "store {} not found",
+                request.store_id
+            )))
+        };
+        let answer = gate.lead(request, work).await;
+        if ends {
+            let status = answer.unwrap_err();
+            assert_eq!((status.code(), status.message()), (Code::Unavailable, "not leader"));
+        } else {
+            let error = answer.unwrap().into_inner().header.unwrap().error.unwrap();
+            assert_eq!(error.message, "store 7 not found");
+        }
     }
 }

@@ -35,7 +35,8 @@ impl Gate {
     /// A call that only the leader answers: runs `work` after all checks.
     ///
     /// The lease is read again after the work (rule 1.10 of the lease protocol): an answer that was made from this
-    /// member's state leaves only if this member led, in the same term, after the state was read.
+    /// member's state, a refusal as well ("not found" is taken for gone), leaves only if this member led, in the same
+    /// term, after the state was read.
     pub async fn lead<Q, A, F>(
         &self,
         request: Request<Q>,
@@ -51,9 +52,7 @@ impl Gate {
         tenure.check_cluster_id(message.cluster_id())?;
         let cluster_id = tenure.cluster_id;
         let result = work(Arc::clone(&tenure), message).await;
-        if result.is_ok() {
-            tenure.check_lead().await?;
-        }
+        tenure.check_lead().await?;
         header::answer(cluster_id, result)
     }
 

@@ -24,6 +24,7 @@ use proto::resource_manager::resource_manager_server::ResourceManagerServer;
 use tonic::service::Routes;
 
 pub use gate::Gate;
+pub use header::Refusal;
 pub use served::unknown_path;
 
 /// Largest message taken: a store's report for an unsafe recovery may exceed 150 MiB.

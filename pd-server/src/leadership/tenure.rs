@@ -26,6 +26,9 @@ const BOUND_PAUSE: Duration = Duration::from_secs(1);
 /// Pause before a failed write is tried again. Losing the lead ends the tenure from outside.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
+/// How often the log says that the clocks of the others are waited for.
+const CLOCKS_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How much of the history of the state is kept for watchers that fell behind (etcd's own default).
 const HISTORY_KEPT: Duration = Duration::from_secs(60 * 60);
 
@@ -55,6 +58,7 @@ impl Tenure {
     /// Runs until it is dropped, which is when the lead is lost.
     pub(super) async fn run(self) {
         self.tso.set_standing(Standing::Preparing);
+        self.compare_clocks().await;
         let (keys, window) = loop {
             match self.prepare().await {
                 Ok(prepared) => break prepared,
@@ -75,6 +79,16 @@ impl Tenure {
             "leader elected"
         );
         tokio::join!(self.keep_bound(&keys, window), self.keep_records(&keys), self.keep_history());
+    }
+
+    /// Waits until the clocks of a majority are known, so that a wrong own clock gets into no bound (rule 6): what is once
+    /// in a bound never comes back. A member that has run for a while knows them; one that has just started greets the
+    /// others, and a leader has reached a majority of them.
+    async fn compare_clocks(&self) {
+        let voters = self.leadership.status.borrow().conf_state.voters.len();
+        while timeout(CLOCKS_PATIENCE, self.clock.compared(voters)).await.is_err() {
+            warn!(term = self.term.0, "no timestamps yet: the clocks of too few members are known");
+        }
     }
 
     /// The order matters: the cluster's id first, since keys lie under it, then the bound, from which this member may

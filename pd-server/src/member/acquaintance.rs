@@ -15,7 +15,7 @@ use super::folder::AgreedMember;
 use super::identity::{Agreed, Identity};
 use super::roster::Roster;
 use crate::pd::StartError;
-use crate::tso::{Reading, WallClock};
+use crate::tso::Reading;
 
 /// How long one greeting may take.
 const GREET_LIMIT: Duration = Duration::from_secs(2);
@@ -93,23 +93,37 @@ pub(crate) async fn agree(roster: &Roster, started: bool) -> Result<Vec<AgreedMe
     }
 }
 
-/// Greets the others for as long as the group runs.
-pub(crate) async fn keep_up(roster: Arc<Roster>, clock: Arc<WallClock>) {
-    loop {
-        for (member, why) in greet_others(&roster).await {
+/// Greets the others for as long as the group runs, each by itself: one that does not answer delays no other.
+pub(crate) async fn keep_up(roster: Arc<Roster>) {
+    let greetings = others(&roster).into_iter().map(|(name, _)| keep_up_with(&roster, name));
+    join_all(greetings).await;
+}
+
+async fn keep_up_with(roster: &Roster, name: String) {
+    // Where it last said to be.
+    while let Some((_, url)) = others(roster).into_iter().find(|(other, _)| *other == name) {
+        let greeted = greet_at(roster, &name, &url).await;
+        if let Err(NotGreeted::NotYet(reason) | NotGreeted::Refused(Refused { reason, .. })) = &greeted {
             // The Raft core's own lines to that member say it in the log.
-            let (NotGreeted::NotYet(reason) | NotGreeted::Refused(Refused { reason, .. })) = why;
-            debug!(member, reason, "member not greeted");
+            debug!(member = name, reason, "member not greeted");
         }
-        let readings: Vec<Reading> = roster.met().values().filter_map(|met| met.reading).collect();
-        clock.set_readings(&readings);
-        sleep(ACQUAINTANCE_PAUSE).await;
+        // A leader gives no timestamp before a majority of clocks is known: no long pause until then.
+        let is_urgent = greeted.is_err() && !roster.is_clock_compared();
+        sleep(if is_urgent { MEETING_PAUSE } else { ACQUAINTANCE_PAUSE }).await;
     }
 }
 
 /// One round. Returns who could not be greeted, and why.
 async fn greet_others(roster: &Roster) -> BTreeMap<String, NotGreeted> {
-    let others: Vec<(String, String)> = match roster.agreement() {
+    let greetings = others(roster).into_iter().map(|(name, url)| async move {
+        greet_at(roster, &name, &url).await.err().map(|reason| (name, reason))
+    });
+    join_all(greetings).await.into_iter().flatten().collect()
+}
+
+/// Names and peer URLs of the others.
+fn others(roster: &Roster) -> Vec<(String, String)> {
+    match roster.agreement() {
         Some(agreement) => {
             let met = roster.met();
             let others = agreement.members.into_iter().filter(|member| member.member_id != roster.own().id);
@@ -128,15 +142,11 @@ async fn greet_others(roster: &Roster) -> BTreeMap<String, NotGreeted> {
                 (member.name.clone(), member.peer_urls.first().map(ToString::to_string).unwrap_or_default())
             })
             .collect(),
-    };
-    let greetings = others.into_iter().map(|(name, url)| async move {
-        let address = url.strip_prefix("http://").unwrap_or(&url);
-        greet_one(roster, &name, address).await.err().map(|reason| (name, reason))
-    });
-    join_all(greetings).await.into_iter().flatten().collect()
+    }
 }
 
-async fn greet_one(roster: &Roster, name: &str, address: &str) -> Result<(), NotGreeted> {
+async fn greet_at(roster: &Roster, name: &str, url: &str) -> Result<(), NotGreeted> {
+    let address = url.strip_prefix("http://").unwrap_or(url);
     let sent = BootTime::now();
     let answer = match greet(address, roster.identity().to_bytes(), GREET_LIMIT).await {
         Ok(answer) => answer,

@@ -19,7 +19,7 @@ use super::{Member, MemberId};
 use crate::config::{Config, InitialMember};
 use crate::keys::Keys;
 use crate::state::{KeyRange, View};
-use crate::tso::{Reading, wall_ms};
+use crate::tso::{Reading, WallClock};
 use crate::{COMPATIBLE_VERSION, PD_GROUP};
 
 /// A leader counts a member as healthy that it heard of within this time: several of its heartbeats.
@@ -37,6 +37,8 @@ pub(crate) struct Roster {
     initial: Vec<InitialMember>,
     folder: Arc<DataFolder>,
     view: View,
+    /// Learns what the others' clocks show.
+    clock: Arc<WallClock>,
     /// The last greeting of each other member, by name. At most as many as there are members: others are refused.
     met: Mutex<BTreeMap<String, Met>>,
     /// Counts the greetings that changed something.
@@ -93,7 +95,7 @@ impl Members {
 }
 
 impl Roster {
-    pub(crate) fn new(config: &Config, folder: Arc<DataFolder>, view: View) -> Self {
+    pub(crate) fn new(config: &Config, folder: Arc<DataFolder>, view: View, clock: Arc<WallClock>) -> Self {
         let texts = |urls: &[crate::config::ServerUrl]| urls.iter().map(ToString::to_string).collect();
         let own = Member {
             name: config.name.clone(),
@@ -109,6 +111,7 @@ impl Roster {
             initial: config.initial_cluster.clone(),
             folder,
             view,
+            clock,
             met: Mutex::default(),
             changed: watch::Sender::default(),
             addresses: ArcSwap::default(),
@@ -154,7 +157,7 @@ impl Roster {
             initial,
             agreed,
             started,
-            wall_ms: wall_ms(),
+            wall_ms: self.clock.unguarded_ms(),
         }
     }
 
@@ -173,12 +176,20 @@ impl Roster {
             (a.member(), &a.agreed, a.started) != (b.member(), &b.agreed, b.started)
         });
         met.insert(theirs.name.clone(), Met { identity: theirs, reading });
+        // At once, not when all have answered: a new leader waits for a majority.
+        let readings: Vec<Reading> = met.values().filter_map(|met| met.reading).collect();
+        self.clock.set_readings(&readings);
         drop(met);
         if news {
             self.refresh_addresses();
             self.changed.send_modify(|count| *count += 1);
         }
         Ok(())
+    }
+
+    /// Whether enough clocks are known to hold back a wrong own one.
+    pub(crate) fn is_clock_compared(&self) -> bool {
+        self.clock.is_compared(self.agreement().map_or(0, |group| group.members.len()))
     }
 
     /// What the others last said of themselves.

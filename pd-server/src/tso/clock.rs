@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use raft_core::BootTime;
+use tokio::sync::watch;
 
 /// How far this clock may be ahead of the median of the members' clocks.
 const AHEAD_MAX_MS: i64 = 500;
@@ -17,6 +18,10 @@ pub struct WallClock {
     /// The latest wall time that is believed, relative to the time since boot (which no one sets): a step of the own
     /// wall clock does not move it.
     limit_ms: AtomicI64,
+    /// How many other members' clocks are known.
+    others: watch::Sender<usize>,
+    /// Added to what the system's clock shows: a wrong clock, for tests.
+    shift_ms: i64,
 }
 
 /// What another member's clock showed.
@@ -30,14 +35,19 @@ pub(crate) struct Reading {
 
 impl Default for WallClock {
     fn default() -> Self {
-        Self { limit_ms: AtomicI64::new(i64::MAX) }
+        Self { limit_ms: AtomicI64::new(i64::MAX), others: watch::Sender::default(), shift_ms: 0 }
     }
 }
 
 impl WallClock {
+    /// A clock that goes wrong by `shift_ms`, to see that the others hold it back.
+    pub fn wrong_by(shift_ms: i64) -> Self {
+        Self { shift_ms, ..Self::default() }
+    }
+
     /// Milliseconds since 1970: the wall clock, but at most 500 ms ahead of the median of the members' clocks.
     pub fn now_ms(&self) -> i64 {
-        self.guarded(wall_ms(), BootTime::now())
+        self.guarded(self.unguarded_ms(), BootTime::now())
     }
 
     /// As [`WallClock::now_ms`], in nanoseconds.
@@ -48,6 +58,23 @@ impl WallClock {
     /// Takes what the other members' clocks showed, one reading each.
     pub(crate) fn set_readings(&self, others: &[Reading]) {
         self.limit_ms.store(limit(others), Ordering::Relaxed);
+        self.others.send_if_modified(|count| std::mem::replace(count, others.len()) != others.len());
+    }
+
+    /// What this clock shows by itself: what is told to the others.
+    pub(crate) fn unguarded_ms(&self) -> i64 {
+        wall_ms().saturating_add(self.shift_ms)
+    }
+
+    /// Whether the clocks of a majority of `members` are known, the own one included.
+    pub(crate) fn is_compared(&self, members: usize) -> bool {
+        *self.others.borrow() >= members / 2
+    }
+
+    /// Resolves once [`WallClock::is_compared`].
+    pub(crate) async fn compared(&self, members: usize) {
+        // An error would mean that the sender is gone, and it is ours.
+        let _ = self.others.subscribe().wait_for(|others| *others >= members / 2).await;
     }
 
     fn guarded(&self, wall_ms: i64, boot: BootTime) -> i64 {
@@ -76,6 +103,18 @@ fn boot_ms(at: BootTime) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_majority_is_compared_with_half_of_the_others() {
+        let reading = Reading { wall_ms: 1, at: BootTime(0) };
+        for (members, needed) in [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2)] {
+            for known in 0..members {
+                let clock = WallClock::default();
+                clock.set_readings(&vec![reading; known]);
+                assert_eq!(clock.is_compared(members), known >= needed, "{known} others of {members}");
+            }
+        }
+    }
 
     #[test]
     fn a_clock_ahead_of_the_others_is_held_back() {

@@ -17,7 +17,7 @@ pub use owner::Counters;
 pub use stream::{TsoAsker, TsoReplies};
 
 pub(crate) use allocator::Window;
-pub(crate) use clock::{Reading, wall_ms};
+pub(crate) use clock::Reading;
 pub(crate) use owner::Standing;
 
 use self::owner::{Inbox, Owner};

@@ -172,16 +172,18 @@ impl Owner {
     fn answer(&mut self, window: Window) {
         let counters = &self.inbox.counters;
         let now_ms = self.clock.now_ms();
-        let (mut requests, mut timestamps) = (0u64, 0u64);
         while let Some(batch) = self.work.front_mut() {
             self.replies.clear();
+            let mut timestamps = 0;
             for &count in &batch.asks[batch.done..] {
                 let Some(timestamp) = self.allocator.allocate(window, now_ms, count) else { break };
                 self.replies.push(Reply { timestamp, count });
                 timestamps += u64::from(count);
             }
             batch.done += self.replies.len();
-            requests += self.replies.len() as u64;
+            // Before they are handed out: whoever has a reply finds it counted.
+            counters.requests.fetch_add(self.replies.len() as u64, Ordering::Relaxed);
+            counters.timestamps.fetch_add(timestamps, Ordering::Relaxed);
             if !self.replies.is_empty() {
                 batch.stream.reply(&self.replies);
             }
@@ -195,8 +197,6 @@ impl Owner {
                 self.spare.push(asks);
             }
         }
-        counters.requests.fetch_add(requests, Ordering::Relaxed);
-        counters.timestamps.fetch_add(timestamps, Ordering::Relaxed);
         counters.rounds.fetch_add(1, Ordering::Relaxed);
         let physical_ms = u64::try_from(self.allocator.last().physical_ms).unwrap_or(0);
         counters.physical_ms.store(physical_ms, Ordering::Relaxed);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::clock::wall_ms;
 use super::*;
 
 struct Bench {

@@ -2,6 +2,9 @@
 //! as it was.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -87,6 +90,40 @@ fn a_folder_that_cannot_be_written_is_named() -> Result<()> {
         READ_ONLY.into(),
     ];
     refuses(&binaries::store()?, &own, folder.path(), &[READ_ONLY])
+}
+
+/// A folder that exists and may be read, not written. To root nothing is forbidden, so root starts the program as somebody
+/// else, from a copy that anybody may run.
+#[test]
+fn a_folder_without_the_right_to_write_is_named() -> Result<()> {
+    const NOBODY: u32 = 65_534;
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("read-only");
+    std::fs::create_dir(&data)?;
+    for path in [folder.path(), &data] {
+        std::fs::set_permissions(path, Permissions::from_mode(0o555))?;
+    }
+    let programs = tempfile::tempdir()?;
+    std::fs::set_permissions(programs.path(), Permissions::from_mode(0o755))?;
+    let port = ports::free()?;
+    let store = ["--pd", "http://127.0.0.1:1", "--addr", &format!("127.0.0.1:{port}"), "--data-dir"];
+    let mut store: Vec<String> = store.map(str::to_string).to_vec();
+    store.push(data.to_string_lossy().into_owned());
+    for (program, arguments) in
+        [(binaries::pd_server()?, pd_arguments("pd1", &data)?), (binaries::store()?, store)]
+    {
+        let copy = programs.path().join(program.file_name().context("a program")?);
+        std::fs::copy(&program, &copy)?;
+        let mut command = Command::new(&copy);
+        if rustix::process::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command.args(&arguments).current_dir(folder.path());
+        let output = finish(&mut command)?;
+        refused(&output, &[&data.to_string_lossy()]).with_context(|| copy.display().to_string())?;
+        ensure!(files(&data)?.is_empty(), "{} was written to", data.display());
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -236,27 +273,28 @@ fn store_arguments(pd: &str, data: &Path) -> Result<Vec<String>> {
 
 /// The program ends by itself, not with success, and says each of the words.
 fn refuses(program: &Path, arguments: &[String], folder: &Path, words: &[&str]) -> Result<()> {
-    let output =
-        run(program, arguments, folder).with_context(|| format!("{} {arguments:?}", program.display()))?;
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(folder);
+    let named = || format!("{} {arguments:?}", program.display());
+    refused(&finish(&mut command).with_context(named)?, words).with_context(named)
+}
+
+/// It ended by itself, not with success, and said each of the words.
+fn refused(output: &Output, words: &[&str]) -> Result<()> {
     let said =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    ensure!(!output.status.success(), "{arguments:?} ended with success:\n{said}");
-    ensure!(output.status.code().is_some(), "{arguments:?} ended by a signal ({}):\n{said}", output.status);
-    ensure!(!said.contains("panicked"), "{arguments:?} panicked:\n{said}");
+    ensure!(!output.status.success(), "ended with success:\n{said}");
+    ensure!(output.status.code().is_some(), "ended by a signal ({}):\n{said}", output.status);
+    ensure!(!said.contains("panicked"), "panicked:\n{said}");
     for word in words {
-        ensure!(said.contains(word), "{arguments:?} does not say {word:?}:\n{said}");
+        ensure!(said.contains(word), "does not say {word:?}:\n{said}");
     }
     Ok(())
 }
 
-fn run(program: &Path, arguments: &[String], folder: &Path) -> Result<Output> {
-    let mut child = Command::new(program)
-        .args(arguments)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
+/// Runs it to its end; an error if that takes too long.
+fn finish(command: &mut Command) -> Result<Output> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let deadline = Instant::now() + PATIENCE;
     while child.try_wait()?.is_none() {
         if Instant::now() > deadline {

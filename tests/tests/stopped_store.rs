@@ -35,7 +35,7 @@ async fn a_stopped_leader_answers_the_new_value_or_not_leader() -> Result<()> {
         context: Some(kvrpcpb::Context {
             region_id: route.region.id,
             region_epoch: route.region.region_epoch,
-            peer: Some(leader.clone()),
+            peer: Some(leader),
             ..Default::default()
         }),
         key: KEY.into(),

@@ -68,7 +68,8 @@ pub enum StartError {
     Folder(#[from] FolderError),
     /// The replicated state cannot be opened.
     #[error(
-        "{0}; if the files are damaged, remove only the folder `state` of a group of several members: it comes again from the others"
+        "{0}; if the files are damaged, a member of several that run may come back without its folder `state`, which is \
+         filled again from its log and the others; never remove its folder `raft`"
     )]
     State(io::Error),
     /// A socket, a thread or a file failed.

@@ -32,9 +32,6 @@ pub(crate) enum Redo {
     Bootstrap,
     /// Install this received snapshot file (a name within the snapshot folder).
     Install(String),
-    /// The state was wiped and the log is cut: nothing is applied until a snapshot of all that the log holds came from
-    /// the leader (rule 3). Until then this member votes and stores, and is no candidate.
-    Await,
 }
 
 /// Decides. `term_at` reads the term of an entry that the log holds.
@@ -84,22 +81,9 @@ pub(crate) fn plan(
     }
 }
 
-/// Where a member whose state was wiped waits: at the log's start, of no membership (so Raft lets it not campaign).
-fn wait_for_snapshot(mut log: Found) -> Plan {
-    let mark = Mark { index: log.start.index, term: log.start.term, conf_state: ConfState::default() };
-    log.hard_state.commit = log.hard_state.commit.max(mark.index);
-    Plan { log, write: false, fresh: false, mark, redo: Redo::Await }
-}
-
-/// Whether the group had other members when this one last began: one that is alone would wait for ever.
-fn had_others(log: &Found) -> bool {
-    log.origin.as_ref().is_some_and(|origin| mark_of(origin).conf_state.voters.len() > 1)
-}
-
 /// Goes on from what log and machine hold.
 fn resume(group: u64, mut log: Found, mark: &Mark, term_at: impl FnOnce(u64) -> Option<u64>) -> Result<Plan> {
     let wrong = |reason: String| Err(Error::Inconsistent { group, reason });
-    let wiped = mark.index == 0;
     let (mark, redo) = match &log.origin {
         Some(origin) if mark.index < mark_of(origin).index => {
             let redo =
@@ -113,9 +97,6 @@ fn resume(group: u64, mut log: Found, mark: &Mark, term_at: impl FnOnce(u64) -> 
             "the state machine stands at {} but the log ends at {}: log entries were lost",
             mark.index, log.last
         ));
-    }
-    if wiped && mark.index < log.start.index && log.hard_state.commit <= log.last && had_others(&log) {
-        return Ok(wait_for_snapshot(log));
     }
     if mark.index < log.start.index {
         return wrong(format!(
@@ -247,21 +228,6 @@ mod tests {
         let plan = plan(7, &Start::Restart, Some(found), &mark(40, 3), |_| Some(3)).unwrap();
         assert_eq!(plan.redo, Redo::Install("x".into()));
         assert_eq!((plan.mark.index, plan.mark.conf_state), (50, conf(&[1, 2])));
-    }
-
-    #[test]
-    fn rule_3_a_wiped_state_waits_for_a_snapshot_unless_the_member_is_alone() {
-        let wiped = |voters: &[u64]| {
-            let mut found = bootstrapped(&conf(voters));
-            (found.start, found.last) = (LogStart { index: 50, term: 4 }, 60);
-            (found.hard_state.term, found.hard_state.vote, found.hard_state.commit) = (5, 3, 55);
-            plan(7, &Start::Restart, Some(found), &Mark::default(), |_| None)
-        };
-        let plan = wiped(&[1, 2, 3]).unwrap();
-        assert_eq!((plan.redo, plan.write, plan.fresh), (Redo::Await, false, false));
-        assert_eq!((plan.mark.index, plan.mark.term, plan.mark.conf_state), (50, 4, ConfState::default()));
-        assert_eq!((plan.log.hard_state.vote, plan.log.hard_state.commit, plan.log.last), (3, 55, 60));
-        assert!(reason(wiped(&[1])).contains("state was lost"));
     }
 
     #[test]

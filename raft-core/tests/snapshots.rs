@@ -5,12 +5,10 @@
 mod cluster;
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use cluster::wire::kind;
 use cluster::{Cluster, change, eventually};
-use proto::eraftpb::{ConfChangeType, MessageType};
-use raft_core::{GroupConfig, Role, Start};
+use proto::eraftpb::ConfChangeType;
+use raft_core::{GroupConfig, Start};
 
 /// Cuts the log early.
 fn short(id: u64) -> GroupConfig {
@@ -135,72 +133,6 @@ async fn a_damaged_snapshot_is_not_installed_and_comes_again() {
     eventually("one was spoilt", || cluster.wire.spoilt().then_some(())).await;
     eventually("another came", || (cluster.member(2).book.records().len() == 50).then_some(())).await;
     received(&cluster, 2, 1).await;
-}
-
-/// Three members with cut logs, one of which comes back without its state; no snapshot gets through yet.
-async fn one_is_wiped() -> (Cluster, u64) {
-    let mut cluster = Cluster::bootstrapped(3, short).await;
-    write_many(&cluster, 0..100).await;
-    let wiped = (1..=3).find(|id| cluster.status(*id).role != Role::Leader).unwrap();
-    eventually("its log is cut", || (cluster.status(wiped).first > 10).then_some(())).await;
-    cluster.kill(wiped);
-    std::fs::remove_file(cluster.member(wiped).dir.path().join("book")).unwrap();
-    let member = cluster.members.iter_mut().find(|m| m.id == wiped).unwrap();
-    member.book = cluster::Book::open(member.dir.path().join("book"));
-    cluster.wire.watch(|e| kind(e) != MessageType::MsgSnapshot);
-    cluster.restart(wiped).await;
-    (cluster, wiped)
-}
-
-async fn is_whole_again(cluster: &Cluster, wiped: u64, records: usize) {
-    cluster.wire.unwatch();
-    let has_all = || (cluster.member(wiped).book.records().len() == records).then_some(());
-    eventually("it has all", has_all).await;
-    assert!(!cluster.member(wiped).book.applied_twice());
-    assert_eq!(cluster.status(wiped).conf_state.voters, [1, 2, 3]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn rule_3_a_wiped_state_comes_by_snapshot_and_the_member_is_no_candidate_before() {
-    let (mut cluster, wiped) = one_is_wiped().await;
-    let hears = |c: &Cluster| (c.status(wiped).leader != 0).then_some(());
-    eventually("it hears a leader", || hears(&cluster)).await;
-    write_many(&cluster, 100..120).await;
-    let term = cluster.status(wiped).term;
-    cluster.wire.isolate(wiped, &[1, 2, 3]);
-    // Thrice as long as the longest election timeout.
-    tokio::time::sleep(Duration::from_millis(1_800)).await;
-    let status = cluster.status(wiped);
-    assert_eq!((status.role, status.term, status.applied), (Role::Follower, term, 0));
-    assert!(cluster.member(wiped).book.records().is_empty());
-    cluster.wire.heal();
-    is_whole_again(&cluster, wiped, 120).await;
-    // Now it is a member like any other: it can lead, and it restarts from its own state.
-    let deadline = std::time::Instant::now() + cluster::PATIENCE;
-    while cluster.status(wiped).role != Role::Leader {
-        assert!(std::time::Instant::now() < deadline, "it never gets the lead");
-        let leader = cluster.leader().await;
-        let _ = cluster.handle(leader).transfer_leader(cluster::GROUP, wiped).await;
-    }
-    cluster.member(wiped).book.save().unwrap();
-    cluster.kill(wiped);
-    cluster.restart(wiped).await;
-    cluster.write("more").await;
-    is_whole_again(&cluster, wiped, 121).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn rule_3_a_wiped_member_votes_while_it_waits_and_then_gets_its_state_from_the_new_leader() {
-    let (mut cluster, wiped) = one_is_wiped().await;
-    write_many(&cluster, 100..110).await;
-    let leader = cluster.leader().await;
-    let other = (1..=3).find(|id| ![leader, wiped].contains(id)).unwrap();
-    cluster.kill(leader);
-    // It takes the vote of the wiped member, and its log.
-    cluster.leader_among(&[other]).await;
-    is_whole_again(&cluster, wiped, 110).await;
-    cluster.write("more").await;
-    is_whole_again(&cluster, wiped, 111).await;
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {

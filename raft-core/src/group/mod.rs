@@ -4,7 +4,6 @@
 //! `applied` (what comes back from the apply thread), `timing` (ticks, lease, probes).
 
 mod applied;
-mod awaiting;
 mod proposals;
 mod reads;
 mod ready;
@@ -96,8 +95,6 @@ pub(crate) struct Group {
     restored_at: u64,
     /// The file of a snapshot that is being stepped.
     incoming: Option<PathBuf>,
-    /// The state was wiped: see `awaiting`.
-    awaits_snapshot: bool,
     flushing: bool,
     cut_hard: bool,
     /// Visited in the coming round already.
@@ -141,7 +138,7 @@ impl Group {
         // While a snapshot is still to be installed, nothing of it can be read.
         let applied = match plan.redo {
             Redo::Nothing | Redo::Bootstrap => applied,
-            Redo::Install(_) | Redo::Await => (0, 0),
+            Redo::Install(_) => (0, 0),
         };
         let election = env.tick.saturating_mul(u32::try_from(config.election_tick).unwrap_or(u32::MAX));
         let silent = config.lease && !plan.fresh;
@@ -174,7 +171,6 @@ impl Group {
             applying_bytes: 0,
             restored_at: plan.mark.index,
             incoming: None,
-            awaits_snapshot: plan.redo == Redo::Await,
             flushing: false,
             cut_hard: false,
             queued: false,

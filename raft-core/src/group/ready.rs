@@ -124,7 +124,6 @@ impl Group {
             super::remove_file_of(&old);
             self.conf = mark.conf_state.clone();
             self.restored_at = start.index;
-            self.awaits_snapshot = false;
             (self.committed, self.handed) = (start.index, start.index);
             env.apply(Job::Install { group: self.id, mark, file });
         }
@@ -160,10 +159,6 @@ impl Group {
     /// Hands committed entries to the apply thread, or leaves them in the log while it is busy.
     fn hand_over(&mut self, entries: Vec<Entry>, env: &mut Env) {
         let Some(last) = entries.last() else { return };
-        if self.awaits_snapshot {
-            // There is no state that they could be applied to; the snapshot will hold them.
-            return;
-        }
         let in_order = self.committed == self.handed;
         self.committed = last.index;
         if in_order && self.applying_bytes < MAX_APPLYING_BYTES {

@@ -35,8 +35,6 @@ impl Group {
                 return Stepped::Done;
             }
         };
-        self.ask_anew(&message);
-        let message = self.hold_log(message);
         if let Err(reason) = self.admit(&message, file.is_some(), env) {
             tracing::debug!(group = self.id, from, kind = ?message.get_msg_type(), reason, "a message is dropped");
             discard(file);
@@ -88,13 +86,6 @@ impl Group {
             // It would scan all that is unapplied (rule 13).
             MessageType::MsgTimeoutNow if !self.campaign_is_cheap() => {
                 Err("too much is unapplied to campaign")
-            }
-            // It would take the place of entries that this member acknowledged.
-            MessageType::MsgSnapshot
-                if self.awaits_snapshot
-                    && m.get_snapshot().get_metadata().index < raft.raft_log.last_index() =>
-            {
-                Err("the snapshot ends before this log does")
             }
             MessageType::MsgSnapshot if !has_file => Err("a snapshot comes with a file"),
             // raft-rs panics on it (rule 3): this member's log lost what it had acknowledged.

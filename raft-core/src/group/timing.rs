@@ -15,11 +15,9 @@ impl Group {
     pub fn tick(&mut self, env: &mut Env) -> bool {
         self.ticks += 1;
         let mut due = self.transfer.is_some() || self.tenure.is_some() && self.leads();
-        // One that waits for its state never campaigns, and must tick to notice a silent leader and vote for another.
-        if self.leads() || self.awaits_snapshot || self.campaign_is_cheap() {
+        if self.leads() || self.campaign_is_cheap() {
             due |= self.raw.tick();
         }
-        due |= self.ask_for_snapshot();
         match self.raw.raft.state {
             raft::StateRole::Leader => {
                 due |= self.step_down_after_hand_over();

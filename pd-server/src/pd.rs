@@ -68,8 +68,9 @@ pub enum StartError {
     Folder(#[from] FolderError),
     /// The replicated state cannot be opened.
     #[error(
-        "{0}; if the files are damaged, a member of several that run may come back without its folder `state`, which is \
-         filled again from its log and the others; never remove its folder `raft`"
+        "{0}; if its files are damaged, keep the folder as it is and stop this member: the others go on without it, and it \
+         has to be replaced by a new one (removing the folder `state` alone helps only while the log still reaches back to \
+         the first entry)"
     )]
     State(io::Error),
     /// A socket, a thread or a file failed.

@@ -23,7 +23,7 @@ use crate::state::{Announced, Kv};
 use crate::tso::{Standing, TsoHandle, WallClock};
 
 /// How long a call that needs a ready leader is held, instead of refused, while this member leads but is not ready
-/// (raft.md 10): stock clients have few retries, and a new leader is ready within a round trip.
+/// (rule 10): stock clients have few retries, and a new leader is ready within a round trip.
 pub const HOLD_MAX: Duration = Duration::from_secs(1);
 
 /// How old a leader's heartbeat may be for a member to name that leader without waiting.

@@ -100,7 +100,7 @@ fn resume(group: u64, mut log: Found, mark: &Mark, term_at: impl FnOnce(u64) -> 
     }
     if mark.index < log.start.index {
         return wrong(format!(
-            "the state machine stands at {} but the log begins after {} and no snapshot explains the gap: the state was lost (replace this member by a new one)",
+            "the state machine stands at {} but the log begins after {} and no snapshot explains the gap: the state was lost (this member has to be replaced by a new one)",
             mark.index, log.start.index
         ));
     }

@@ -16,7 +16,7 @@ use tests::replay::mask::Mask;
 use tests::replay::record::{self, HeaderKind, Outcome, Row};
 use tests::replay::server::Server;
 
-/// The RPCs that we serve and the record asks. The rows of MetaStorage write as well and come with its own issue.
+/// The RPCs that we serve and the record asks. The rows of MetaStorage write as well, which is not served yet.
 const SERVED: [&str; 22] = [
     "pdpb.PD/GetMembers",
     "pdpb.PD/GetClusterInfo",

@@ -46,7 +46,12 @@ impl Routes {
     /// Regions in key order, from the one that holds `start_key`, up to `end_key` (empty: to the end), at most `limit`.
     pub fn scan(&self, start_key: &[u8], end_key: &[u8], limit: usize) -> Vec<RegionView> {
         let found = self.heard.scan(start_key, end_key, limit);
-        if found.is_empty() && limit > 0 { self.unheard().cloned().into_iter().collect() } else { found }
+        let is_range = end_key.is_empty() || start_key < end_key;
+        match self.unheard() {
+            // The first Region is the whole key space.
+            Some(first) if is_range && limit > 0 => vec![first.clone()],
+            Some(_) | None => found,
+        }
     }
 
     /// How many Regions there are.

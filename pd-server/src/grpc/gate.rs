@@ -34,7 +34,7 @@ impl Gate {
 
     /// A call that only the leader answers: runs `work` after all checks.
     ///
-    /// The lease is read again after the work (rule 1.10 of the lease protocol): an answer that was made from this
+    /// The lease is read again after the work (rule 1, item 10): an answer that was made from this
     /// member's state, a refusal as well ("not found" is taken for gone), leaves only if this member led, in the same
     /// term, after the state was read.
     pub async fn lead<Q, A, F>(

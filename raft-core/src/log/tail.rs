@@ -32,6 +32,18 @@ const NUMBER_DIGITS: usize = 16;
 
 /// Checks the newest file of each kind in `dir` and cuts what an unfinished write left at its end.
 pub(super) fn mend(dir: &Path) -> Result<()> {
+    mend_files(dir).map_err(|error| match error {
+        Error::Io(error) => Error::Folder { dir: dir.display().to_string(), reason: error.to_string() },
+        error @ (Error::Folder { .. }
+        | Error::Damaged { .. }
+        | Error::GroupExists(_)
+        | Error::NoGroup(_)
+        | Error::Stopped
+        | Error::Inconsistent { .. }) => error,
+    })
+}
+
+fn mend_files(dir: &Path) -> Result<()> {
     // While another process has the folder open its newest record may be half written: the engine names that case.
     let lock = OpenOptions::new().write(true).create(true).truncate(false).open(dir.join("LOCK"))?;
     if lock.try_lock().is_err() {

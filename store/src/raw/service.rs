@@ -134,7 +134,7 @@ impl Tikv for RawService {
     ) -> Result<Response<RawBatchPutResponse>, Status> {
         let ask = request.into_inner();
         let mut answer = RawBatchPutResponse::default();
-        #[allow(deprecated)]
+        #[allow(deprecated, reason = "old clients still send `ttl`")]
         let ttl = ask.ttl != 0 || ask.ttls.iter().any(|ttl| *ttl != 0);
         if let Err(text) = check_write(&ask.cf, ttl, ask.for_cas).and_then(|()| check_count(ask.pairs.len()))
         {

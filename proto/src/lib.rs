@@ -4,7 +4,7 @@
 //! generated server traits return `tonic::codegen::BoxStream`, and a server implements only the methods it has:
 //! the others answer `Unimplemented`.
 
-#![allow(missing_docs, clippy::all, clippy::pedantic)]
+#![allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated code has its own style")]
 
 include!(concat!(env!("OUT_DIR"), "/mod.rs"));
 

@@ -177,6 +177,21 @@ impl Cluster {
         self.call(|reply| Request::AskSplit(AskSplit { region, epoch, count, reply })).await
     }
 
+    /// Has the owner do something with its planner, between two events: a question, or a wish of an administrator. The
+    /// work is to be short: heartbeats wait for it.
+    pub async fn plan<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Planner, Time) -> T + Send + 'static,
+    ) -> Result<T, CallError> {
+        self.ask(|reply| {
+            Request::Plan(Box::new(move |planner, now| {
+                // That nobody waits any more is no error.
+                let _ = reply.send(work(planner, now));
+            }))
+        })
+        .await
+    }
+
     /// The numbers of all stores.
     pub async fn summaries(&self) -> Result<Vec<StoreSummary>, CallError> {
         self.ask(Request::Summaries).await

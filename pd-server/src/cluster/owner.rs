@@ -187,6 +187,7 @@ impl Owner {
                 self.metrics.heartbeat_streams.set(i64::try_from(self.streams.len()).unwrap_or(i64::MAX));
             }
             Request::AskSplit(ask) => self.ask_split(ask),
+            Request::Plan(work) => work(&mut self.planner, now),
             Request::Summaries(reply) => {
                 let ids = self.book.table().keys();
                 let _ =

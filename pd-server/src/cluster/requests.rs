@@ -2,7 +2,9 @@
 
 use proto::metapb;
 use proto::pdpb;
-use scheduler::{IdRange, OperatorEvent, RegionEpoch, RegionId, RegionReport, SplitGrant, StoreSummary};
+use scheduler::{
+    IdRange, OperatorEvent, Planner, RegionEpoch, RegionId, RegionReport, SplitGrant, StoreSummary, Time,
+};
 use tokio::sync::oneshot;
 
 use super::stores::StoreRefusal;
@@ -63,6 +65,9 @@ pub struct StoreAnswer {
     pub state: metapb::NodeState,
 }
 
+/// Work on the planner, handed to its owner.
+pub type PlannerWork = Box<dyn FnOnce(&mut Planner, Time) + Send>;
+
 /// What the owner is asked.
 pub enum Request {
     /// A store registers.
@@ -113,6 +118,8 @@ pub enum Request {
     },
     /// A leader wants ids for the pieces of a split.
     AskSplit(AskSplit),
+    /// Something to do with the planner between two events.
+    Plan(PlannerWork),
     /// The numbers of all stores.
     Summaries(oneshot::Sender<Vec<StoreSummary>>),
     /// The newest lines of the operator log, oldest first.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
+use axum::routing::get;
 use futures::future;
 use http::Response;
 use http_body_util::Empty;
@@ -18,6 +20,14 @@ use crate::member::Member;
 /// A member that does not answer a ping within this counts as not healthy.
 const PING_LIMIT: Duration = Duration::from_secs(1);
 
+/// Its routes.
+pub fn routes() -> Router<Gate> {
+    Router::new()
+        .route("/pd/api/v1/health", get(health))
+        .route("/pd/health", get(health))
+        .route("/pd/api/v1/members", get(members))
+}
+
 #[derive(Serialize)]
 struct Health {
     name: String,
@@ -27,7 +37,7 @@ struct Health {
 }
 
 /// Each member's health: as the leader hears them, elsewhere by asking each.
-pub async fn health(State(gate): State<Gate>) -> Response<Body> {
+async fn health(State(gate): State<Gate>) -> Response<Body> {
     let own = gate.pd.members.own().id;
     let check = |member: Member| {
         let gate = gate.clone();
@@ -87,7 +97,7 @@ impl From<&Member> for MemberView {
 }
 
 /// All members and the leader that can serve.
-pub async fn members(State(gate): State<Gate>) -> Response<Body> {
+async fn members(State(gate): State<Gate>) -> Response<Body> {
     let leader = gate.pd.leadership.leader_to_name().await.as_ref().map(MemberView::from);
     json::ok(&MembersView {
         header: Header { cluster_id: gate.pd.cluster_id() },

@@ -1,18 +1,31 @@
-//! HTTP: thin routes over the same owners as gRPC. What only the leader knows is refused on other members with a text
-//! that names the leader.
+//! HTTP: thin routes over the same owners as gRPC, one module a resource. What only the leader knows is refused on other
+//! members with a text that names the leader.
 
+mod admin;
+mod checkers;
+mod cluster;
+mod config;
 mod json;
+mod labels;
+mod leader;
 mod members;
+mod operators;
+mod region_labels;
 mod regions;
+mod rules;
+mod schedulers;
+mod stats;
+mod store_limits;
 mod stores;
 mod units;
+mod v2;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::routing::{delete, get};
+use axum::routing::get;
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
@@ -25,14 +38,23 @@ pub fn routes(gate: &Gate) -> Router {
         .route("/pd/api/v1/version", get(version))
         .route("/pd/api/v1/ping", get(ping))
         .route("/pd/ping", get(ping))
-        .route("/pd/api/v1/health", get(members::health))
-        .route("/pd/health", get(members::health))
-        .route("/pd/api/v1/members", get(members::members))
-        .route("/pd/api/v1/stores", get(stores::stores))
-        .route("/pd/api/v1/store/{id}", get(stores::store))
-        .route("/pd/api/v1/store/{id}", delete(stores::remove))
-        .route("/pd/api/v1/regions", get(regions::regions))
         .route("/metrics", get(metrics))
+        .merge(admin::routes())
+        .merge(checkers::routes())
+        .merge(cluster::routes())
+        .merge(config::routes())
+        .merge(labels::routes())
+        .merge(leader::routes())
+        .merge(members::routes())
+        .merge(operators::routes())
+        .merge(region_labels::routes())
+        .merge(regions::routes())
+        .merge(rules::routes())
+        .merge(schedulers::routes())
+        .merge(stats::routes())
+        .merge(store_limits::routes())
+        .merge(stores::routes())
+        .merge(v2::routes())
         .with_state(gate.clone())
 }
 
@@ -61,7 +83,7 @@ async fn metrics(State(gate): State<Gate>) -> Response<Body> {
 }
 
 /// The tenure and its cluster, or the answer that says why not.
-async fn cluster(gate: &Gate) -> Result<(Arc<Tenure>, Arc<Cluster>), Response<Body>> {
+async fn bootstrapped(gate: &Gate) -> Result<(Arc<Tenure>, Arc<Cluster>), Response<Body>> {
     let Ok(tenure) = gate.tenures.serve().await else { return Err(not_leader(gate)) };
     match tenure.cluster() {
         Ok(cluster) => Ok((tenure, cluster)),

@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
+use axum::routing::get;
 use bytes::Bytes;
 use futures::stream;
 use http::{HeaderValue, Response, StatusCode};
@@ -12,7 +14,7 @@ use scheduler::{Peer, PeerId, PeerRole, RegionView};
 use serde::Serialize;
 use tracing::warn;
 
-use super::{cluster, json};
+use super::{bootstrapped, json};
 use crate::cluster::Cluster;
 use crate::grpc::Gate;
 
@@ -20,8 +22,8 @@ use crate::grpc::Gate;
 const PAGE: usize = 512;
 
 /// `{"count":N,"regions":[...]}` in key order. The count is of the moment at which the answer began.
-pub async fn regions(State(gate): State<Gate>) -> Response<Body> {
-    let (tenure, cluster) = match cluster(&gate).await {
+async fn regions(State(gate): State<Gate>) -> Response<Body> {
+    let (tenure, cluster) = match bootstrapped(&gate).await {
         Ok(cluster) => cluster,
         Err(answer) => return answer,
     };
@@ -68,6 +70,11 @@ impl Listing {
         }
         Some(out.into())
     }
+}
+
+/// Its routes.
+pub fn routes() -> Router<Gate> {
+    Router::new().route("/pd/api/v1/regions", get(regions))
 }
 
 #[derive(Serialize)]

@@ -3,16 +3,25 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
+use axum::routing::get;
 use http::{Response, StatusCode};
 use proto::metapb::{self, NodeState, StoreState};
 use scheduler::StoreSummary;
 use serde::Serialize;
 
-use super::{cluster, json, not_leader, units};
+use super::{bootstrapped, json, not_leader, units};
 use crate::cluster::{CallError, Cluster, Liveness, StoreRecord, StoreRefusal, wall_clock_ns};
 use crate::grpc::Gate;
+
+/// Its routes.
+pub fn routes() -> Router<Gate> {
+    Router::new()
+        .route("/pd/api/v1/stores", get(stores))
+        .route("/pd/api/v1/store/{id}", get(store).delete(remove))
+}
 
 #[derive(Serialize)]
 struct StoresView {
@@ -97,8 +106,8 @@ struct Status {
 }
 
 /// Stores in the states asked for (`state=0`, `1`, `2`; may repeat); without any, all but those that are gone.
-pub async fn stores(State(gate): State<Gate>, RawQuery(query): RawQuery) -> Response<Body> {
-    let (_, cluster) = match cluster(&gate).await {
+async fn stores(State(gate): State<Gate>, RawQuery(query): RawQuery) -> Response<Body> {
+    let (_, cluster) = match bootstrapped(&gate).await {
         Ok(cluster) => cluster,
         Err(answer) => return answer,
     };
@@ -126,9 +135,9 @@ pub async fn stores(State(gate): State<Gate>, RawQuery(query): RawQuery) -> Resp
 }
 
 /// One store.
-pub async fn store(State(gate): State<Gate>, Path(id): Path<String>) -> Response<Body> {
+async fn store(State(gate): State<Gate>, Path(id): Path<String>) -> Response<Body> {
     let Ok(id) = id.parse() else { return not_an_id(&id) };
-    let (_, cluster) = match cluster(&gate).await {
+    let (_, cluster) = match bootstrapped(&gate).await {
         Ok(cluster) => cluster,
         Err(answer) => return answer,
     };
@@ -141,13 +150,13 @@ pub async fn store(State(gate): State<Gate>, Path(id): Path<String>) -> Response
 }
 
 /// Takes a store out of the cluster; with `force` its data counts as gone for good.
-pub async fn remove(
+async fn remove(
     State(gate): State<Gate>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Response<Body> {
     let Ok(id) = id.parse() else { return not_an_id(&id) };
-    let (_, cluster) = match cluster(&gate).await {
+    let (_, cluster) = match bootstrapped(&gate).await {
         Ok(cluster) => cluster,
         Err(answer) => return answer,
     };

@@ -1,0 +1,3 @@
+//! `pd-ctl`: what people type.
+
+fn main() {}

@@ -1,0 +1,10 @@
+//! What administrators do to this process.
+
+use axum::Router;
+
+use crate::grpc::Gate;
+
+/// Its routes.
+pub fn routes() -> Router<Gate> {
+    Router::new()
+}

@@ -1,0 +1,10 @@
+//! The leader: shown, resigned, transferred.
+
+use axum::Router;
+
+use crate::grpc::Gate;
+
+/// Its routes.
+pub fn routes() -> Router<Gate> {
+    Router::new()
+}

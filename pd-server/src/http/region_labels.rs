@@ -1,0 +1,10 @@
+//! Labels of Regions by rule.
+
+use axum::Router;
+
+use crate::grpc::Gate;
+
+/// Its routes.
+pub fn routes() -> Router<Gate> {
+    Router::new()
+}

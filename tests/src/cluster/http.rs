@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -39,6 +39,26 @@ pub async fn request(method: Method, url: &str) -> Result<(StatusCode, Bytes)> {
         let answer = client.request(request).await?;
         let status = answer.status();
         Ok::<_, anyhow::Error>((status, answer.into_body().collect().await?.to_bytes()))
+    };
+    let done =
+        timeout(LIMIT, exchange).await.with_context(|| format!("{method} {url}: no answer in {LIMIT:?}"))?;
+    done.with_context(|| format!("{method} {url}"))
+}
+
+/// Status, content type and body of a request with a body.
+pub async fn send(method: Method, url: &str, body: &str) -> Result<(StatusCode, String, Bytes)> {
+    let request = Request::builder()
+        .method(method.clone())
+        .uri(url)
+        .header(hyper::header::CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))?;
+    let exchange = async {
+        let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+        let answer = client.request(request).await?;
+        let status = answer.status();
+        let kind = answer.headers().get(hyper::header::CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
+        Ok::<_, anyhow::Error>((status, kind, answer.into_body().collect().await?.to_bytes()))
     };
     let done =
         timeout(LIMIT, exchange).await.with_context(|| format!("{method} {url}: no answer in {LIMIT:?}"))?;

@@ -10,7 +10,8 @@ use prost_reflect::{DynamicMessage, ReflectMessage, Value};
 pub struct Raise(pub u64);
 
 /// The words in error texts after which an id stands.
-const BEFORE_AN_ID: [&str; 4] = ["store ", "store id ", "!= ", " id:"];
+const BEFORE_AN_ID: [&str; 10] =
+    ["store ", "store id ", "!= ", " id:", "region ", "region:", "Region ", "peer ", "replica on ", "to ["];
 
 impl Raise {
     /// One id.

@@ -5,6 +5,7 @@
 //! [`mask`] and [`text`] take out what differs from run to run, [`ids`] finds and shifts ids. [`server`] is the member
 //! that is asked, [`feed`] puts the recorded cluster into it, [`tikv`] plays whole stores.
 
+pub mod answer;
 pub mod compare;
 pub mod dynamic;
 pub mod feed;

@@ -65,6 +65,53 @@ pub struct Difference {
     pub why: String,
 }
 
+/// One request of `http.jsonl` and how it was answered.
+#[derive(Debug, Clone, Deserialize)]
+pub struct HttpRow {
+    /// Its place in the order of the record.
+    pub n: u32,
+    /// Method, path, and body if there was one.
+    pub ask: String,
+    /// What came back.
+    #[serde(flatten)]
+    pub answer: HttpAnswer,
+    /// False: the answer differs from run to run in more than times and ids.
+    pub stable: bool,
+}
+
+/// What an HTTP request brought back.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct HttpAnswer {
+    /// The status code.
+    pub status: u16,
+    /// The content type; empty when there is none.
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    /// The body.
+    pub body: String,
+}
+
+impl HttpRow {
+    /// Method, path with query, body.
+    #[must_use]
+    pub fn parts(&self) -> (&str, &str, &str) {
+        let mut parts = self.ask.splitn(3, ' ');
+        (parts.next().unwrap_or(""), parts.next().unwrap_or(""), parts.next().unwrap_or(""))
+    }
+}
+
+/// A row of `http.jsonl` where ours differs on purpose.
+#[derive(Debug, Clone, Deserialize)]
+pub struct HttpDifference {
+    /// The row.
+    pub n: u32,
+    /// What ours answers instead.
+    #[serde(flatten)]
+    pub answer: HttpAnswer,
+    /// The reason, in short; `docs/differences.md` has it in full.
+    pub why: String,
+}
+
 /// The cluster that the record was made on.
 #[derive(Debug, Clone, Deserialize)]
 pub struct State {
@@ -133,6 +180,22 @@ pub fn grpc_rows() -> Result<Vec<Row>> {
 /// When the file is missing or a line is not an entry.
 pub fn grpc_differences() -> Result<Vec<Difference>> {
     lines("grpc-differences.jsonl")
+}
+
+/// The rows of `http.jsonl`, in order.
+///
+/// # Errors
+/// When the file is missing or a line is not a row.
+pub fn http_rows() -> Result<Vec<HttpRow>> {
+    lines("http.jsonl")
+}
+
+/// Where ours differs from `http.jsonl` on purpose.
+///
+/// # Errors
+/// When the file is missing or a line is not an entry.
+pub fn http_differences() -> Result<Vec<HttpDifference>> {
+    lines("http-differences.jsonl")
 }
 
 /// The cluster of `state.json`.

@@ -96,6 +96,12 @@ impl Server {
         format!("127.0.0.1:{}", self.client_port)
     }
 
+    /// Where other members would reach it, `host:port`.
+    #[must_use]
+    pub fn peer_address(&self) -> String {
+        format!("127.0.0.1:{}", self.peer_port)
+    }
+
     /// The URL that it tells clients.
     #[must_use]
     pub fn client_url(&self) -> String {

@@ -1,0 +1,221 @@
+//! `http.jsonl`, asked again: every recorded request of a route that we serve gets the recorded answer, byte shapes
+//! included.
+//!
+//! What differs on purpose is listed in `tests/data/http-differences.jsonl` with our own answer, and told in
+//! `docs/differences.md`; a listed row that no longer differs fails, too.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use hyper::Method;
+use tests::cluster::http;
+use tests::replay::answer::{Answer, Names, differences};
+use tests::replay::dynamic::Wire;
+use tests::replay::feed::Feed;
+use tests::replay::ids::Raise;
+use tests::replay::record::{self, HttpAnswer, HttpRow};
+use tests::replay::server::Server;
+
+/// The cluster id of the recorded tikv/pd behind `http.jsonl`, and where it listened.
+const RECORDED_CLUSTER_ID: u64 = 7_711_466_970_568_934_529;
+const RECORDED_CLIENT: &str = "127.0.0.1:2379";
+const RECORDED_PEER: &str = "127.0.0.1:2380";
+
+/// Parts of the record that later work serves: beginnings of paths, with why.
+const LATER: [(&str, &str); 17] = [
+    ("/pd/api/v1/hotspot", "hot spots are not judged yet"),
+    ("/pd/api/v1/stores/progress", "no progress of drains yet"),
+    ("/pd/api/v1/regions/readquery", "queries are not counted yet"),
+    ("/pd/api/v1/regions/writequery", "queries are not counted yet"),
+    ("/pd/api/v1/regions/cpu", "processor time is not kept yet"),
+    ("/pd/api/v1/regions/keyspace", "keyspaces are not managed yet"),
+    ("/pd/api/v1/regions/replicated", "not asked of Region ranges yet"),
+    ("/pd/api/v1/regions/accelerate-schedule", "no priority for ranges yet"),
+    ("/pd/api/v1/regions/scatter", "nothing is scattered yet"),
+    ("/pd/api/v1/config/rule", "placement rules beyond the one default come later"),
+    ("/pd/api/v1/service-middleware", "no limits by call yet"),
+    ("/pd/api/v1/admin/reset-ts", "timestamps are not moved by hand yet"),
+    ("/pd/api/v1/admin/cluster/markers", "recovery from snapshots comes later"),
+    ("/pd/api/v1/gc/safepoint", "service safe points come later"),
+    ("/pd/api/v2/keyspaces", "keyspaces are not managed yet"),
+    ("/pd/api/v2/tso/keyspace-groups", "one group of timestamps only"),
+    ("/resource-manager", "resource groups are not managed yet"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_served_row_is_answered_as_recorded() -> Result<()> {
+    replay(Raise(0)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_all_ids_raised_by_1000_as_well() -> Result<()> {
+    replay(Raise(1000)).await
+}
+
+#[test]
+fn every_recorded_answer_is_read_and_equals_itself() -> Result<()> {
+    let rows = served_rows()?;
+    for row in &rows {
+        let recorded = masked(&row.answer, &recorded_names(), Raise(0));
+        let found = differences(&recorded, &recorded.clone());
+        ensure!(found.is_empty(), "n {}: {found:?}", row.n);
+        // Numbers are written in other ways by other languages; all else must survive being read.
+        let read = Answer::read(&row.answer.body);
+        ensure!(
+            read.text().len().abs_diff(row.answer.body.len()) <= 16,
+            "n {} is not understood: {read:?}",
+            row.n
+        );
+    }
+    println!("{} rows of {}", rows.len(), record::http_rows()?.len());
+    Ok(())
+}
+
+#[test]
+fn every_difference_is_told_in_the_docs() -> Result<()> {
+    let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/differences.md"))?;
+    for difference in record::http_differences()? {
+        ensure!(!difference.why.trim().is_empty(), "n {} has no reason", difference.n);
+        let told = docs.lines().any(|line| line.starts_with(&format!("| http {} |", difference.n)));
+        ensure!(told, "docs/differences.md has no row `| http {} | ...`", difference.n);
+    }
+    Ok(())
+}
+
+async fn replay(raise: Raise) -> Result<()> {
+    let wire = Wire::compiled()?;
+    let server = Server::start("").await?;
+    let base = server.client_url();
+    // As the record was made: halted before there is a cluster.
+    let (status, _, body) =
+        http::send(Method::POST, &format!("{base}/pd/api/v1/config"), "{\"halt-scheduling\": \"true\"}")
+            .await?;
+    ensure!(status.is_success(), "halting: {status} {}", String::from_utf8_lossy(&body));
+    let cluster_id = server.cluster_id().await?;
+    let names = Names::new(cluster_id, &server.address(), &server.peer_address());
+    let mut feed = Feed::new(record::state()?, server.connect(&wire).await?, cluster_id, raise);
+    feed.bootstrap().await?;
+    feed.all().await.with_context(|| server.log_tail())?;
+
+    let mut listed: BTreeMap<u32, _> = record::http_differences()?.into_iter().map(|it| (it.n, it)).collect();
+    let mut wrong = Vec::new();
+    for row in served_rows()? {
+        let ours = ask(&base, &row, raise).await.with_context(|| format!("n {} {}", row.n, row.ask))?;
+        let found = compare(&row, &row.answer, &recorded_names(), &ours, &names, raise);
+        let difference = listed.remove(&row.n);
+        match difference {
+            None if found.is_empty() => {}
+            None => wrong.push(format!("n {} {}:\n    {}", row.n, row.ask, found.join("\n    "))),
+            Some(_) if found.is_empty() => {
+                wrong.push(format!("n {} {} no longer differs: strike it from the list", row.n, row.ask));
+            }
+            Some(difference) => {
+                let found = compare(&row, &difference.answer, &names, &ours, &names, raise);
+                if !found.is_empty() {
+                    let found = found.join("\n    ");
+                    wrong
+                        .push(format!("n {} {} differs otherwise than listed:\n    {found}", row.n, row.ask));
+                }
+            }
+        }
+    }
+    ensure!(listed.is_empty(), "listed as different, but never asked: {:?}", listed.keys());
+    ensure!(
+        wrong.is_empty(),
+        "{} rows differ (ids raised by {}):\n{}",
+        wrong.len(),
+        raise.0,
+        wrong.join("\n")
+    );
+    server.passed()
+}
+
+/// What our answer has other than the expected one.
+fn compare(
+    row: &HttpRow,
+    expected: &HttpAnswer,
+    expected_names: &Names,
+    ours: &HttpAnswer,
+    names: &Names,
+    raise: Raise,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    if (expected.status, &expected.kind) != (ours.status, &ours.kind) {
+        found.push(format!(
+            "recorded {} {:?}, ours {} {:?}: {}",
+            expected.status,
+            expected.kind,
+            ours.status,
+            ours.kind,
+            ours.body.chars().take(300).collect::<String>().trim_end()
+        ));
+        return found;
+    }
+    let (mut there, mut here) = (masked(expected, expected_names, raise), masked(ours, names, Raise(0)));
+    if !row.stable {
+        (there, here) = (there.shape(), here.shape());
+    }
+    found.extend(differences(&there, &here));
+    found
+}
+
+fn masked(answer: &HttpAnswer, names: &Names, raise: Raise) -> Answer {
+    Answer::read(&answer.body).raised(raise).masked(names)
+}
+
+fn recorded_names() -> Names {
+    Names::new(RECORDED_CLUSTER_ID, RECORDED_CLIENT, RECORDED_PEER)
+}
+
+/// The rows of routes that are served, in order.
+fn served_rows() -> Result<Vec<HttpRow>> {
+    let rows = record::http_rows()?;
+    ensure!(rows.is_sorted_by_key(|row| row.n), "the record is out of order");
+    let later = |row: &HttpRow| {
+        let (method, path, _) = row.parts();
+        // Rules are shown, not written.
+        let shown = path.starts_with("/pd/api/v1/config/rule") && method == "GET" && row.n < FIRST_WRITE;
+        !shown && LATER.iter().any(|(beginning, _)| path.starts_with(beginning))
+    };
+    Ok(rows.into_iter().filter(|row| !later(row)).collect())
+}
+
+/// Before this row nothing was changed.
+const FIRST_WRITE: u32 = 161;
+
+/// Asks what the row asks, with raised ids.
+async fn ask(base: &str, row: &HttpRow, raise: Raise) -> Result<HttpAnswer> {
+    let (method, path, body) = row.parts();
+    let body = match serde_json::from_str::<serde_json::Value>(body) {
+        Ok(value) if value.is_object() => Answer::read(body).raised(raise).text(),
+        _ => body.to_owned(),
+    };
+    let url = format!("{base}{}", raised_path(path, raise));
+    let (status, kind, body) = http::send(method.parse()?, &url, &body).await?;
+    let body = String::from_utf8_lossy(&body).into_owned();
+    Ok(HttpAnswer { status: status.as_u16(), kind, body })
+}
+
+/// The ids in a path: whole segments behind a word that announces one. (No query of a served route has one.)
+fn raised_path(path: &str, raise: Raise) -> String {
+    const ANNOUNCES: [&str; 6] = ["store", "id", "sibling", "operators", "region", "min-resolved-ts"];
+    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+    let mut before = "";
+    let mut out = Vec::new();
+    // `members/id/` and `keyspace/id/` announce ids of other kinds.
+    let is_ours = !path.contains("/members/") && !path.contains("keyspace");
+    for segment in path.split('/') {
+        match segment.parse::<u64>() {
+            Ok(id) if is_ours && ANNOUNCES.contains(&before) => out.push(raise.id(id).to_string()),
+            _ => out.push(segment.to_owned()),
+        }
+        before = segment;
+    }
+    let path = out.join("/");
+    match query {
+        Some(query) => {
+            format!("{path}?{}", query.replace("store_id=", &format!("store_id={}", shifted(raise))))
+        }
+        None => path,
+    }
+}

@@ -36,7 +36,7 @@ pub use effect::{
 };
 pub use event::{BadEvent, Event, Input};
 pub use explain::{Noted, RegionExplanation, StoreExplanation, StoreSummary};
-pub use index::RegionReader;
+pub use index::{Glance, RegionReader};
 pub use model::{
     DownPeer, Flow, Liveness, NodeState, OperatorId, Peer, PeerId, PeerRole, RegionEpoch, RegionId,
     RegionMeta, RegionReport, RegionView, StoreId, StoreLabel, StoreMeta, StoreState, StoreStats, Time,

@@ -29,6 +29,7 @@ pub fn report(message: pdpb::RegionHeartbeatRequest) -> RegionReport {
         size_bytes: message.approximate_size,
         keys: message.approximate_keys,
         interval_s: interval.end_timestamp.saturating_sub(interval.start_timestamp),
+        cpu_percent: message.cpu_usage,
     }
 }
 

@@ -2,12 +2,12 @@
 //! counters ends here.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::page::PageNo;
-use crate::model::{DownPeer, Flow, PeerId, RegionId, Time};
+use crate::model::{DownPeer, Flow, PeerId, RegionId, RegionReport, Time};
 
 /// Place of a Region in the columns; used again when the Region is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,7 +53,9 @@ pub(crate) struct Line {
     pub page: AtomicU32,
     pub last_heartbeat: AtomicU64,
     pub flags: AtomicU32,
-    pub interval_s: AtomicU32,
+    /// 65,535 stands for more, as for `cpu_percent`.
+    pub interval_s: AtomicU16,
+    pub cpu_percent: AtomicU16,
     pub keys: AtomicU64,
     pub bytes_written: AtomicU64,
     pub keys_written: AtomicU64,
@@ -79,10 +81,13 @@ impl Line {
         self.flags.store(if on { flags | flag } else { flags & !flag }, Relaxed);
     }
 
-    pub fn set_counters(&self, flow: &Flow, keys: u64, interval_s: u64, now: Time) {
+    /// Takes the counters of a heartbeat; `keys` are what is known of them now.
+    pub fn set_counters(&self, report: &RegionReport, keys: u64, now: Time) {
+        let flow = &report.flow;
         self.last_heartbeat.store(now.0, Relaxed);
         self.keys.store(keys, Relaxed);
-        self.interval_s.store(u32::try_from(interval_s).unwrap_or(u32::MAX), Relaxed);
+        self.interval_s.store(narrow(report.interval_s), Relaxed);
+        self.cpu_percent.store(narrow(report.cpu_percent), Relaxed);
         self.bytes_written.store(flow.bytes_written, Relaxed);
         self.keys_written.store(flow.keys_written, Relaxed);
         self.bytes_read.store(flow.bytes_read, Relaxed);
@@ -207,6 +212,10 @@ impl Columns {
     pub fn heap_bytes(&self) -> usize {
         self.chunks.len() * CHUNK_LINES * (size_of::<Line>() + 8 / GROUP_LINES)
     }
+}
+
+fn narrow(value: u64) -> u16 {
+    u16::try_from(value).unwrap_or(u16::MAX)
 }
 
 fn place(slot: Slot) -> (usize, usize) {

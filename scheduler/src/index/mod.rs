@@ -12,6 +12,7 @@ mod directory;
 mod draft;
 mod fences;
 mod fingerprint;
+mod glance;
 mod ids;
 mod lists;
 mod page;
@@ -29,6 +30,7 @@ use arc_swap::ArcSwap;
 
 pub(crate) use columns::{Ailing, Line, Slot, flag};
 pub(crate) use fingerprint::fingerprint;
+pub use glance::Glance;
 pub(crate) use lists::StoreLists;
 pub(crate) use page::REGION_PEERS_MAX;
 pub(crate) use placement::{ListRole, Replicas, StoreSlot};
@@ -216,7 +218,7 @@ impl Index {
     pub fn put_counters(&mut self, slot: Slot, report: &RegionReport, now: Time) {
         let line = self.columns.line(slot);
         let known_keys = if report.size_bytes == 0 { line.keys.load(Relaxed) } else { report.keys };
-        line.set_counters(&report.flow, known_keys, report.interval_s, now);
+        line.set_counters(report, known_keys, now);
         if report.term > 0 {
             line.term.store(report.term, Relaxed);
         }
@@ -340,7 +342,7 @@ impl Index {
         };
         let keys = if report.size_bytes == 0 { line.keys.load(Relaxed) } else { report.keys };
         line.size_kib.store(size, Relaxed);
-        line.set_counters(&report.flow, keys, report.interval_s, now);
+        line.set_counters(report, keys, now);
         line.id.store(report.meta.id.0, Relaxed);
         let ailing = Ailing { down: report.down.clone(), pending: report.pending.clone() };
         let is_empty = ailing.down.is_empty() && ailing.pending.is_empty();

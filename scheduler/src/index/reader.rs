@@ -36,7 +36,7 @@ pub(crate) struct Shared {
 /// A Region's range, epoch, Peers and leader always belong together; its counters may be a little newer.
 #[derive(Clone, Debug)]
 pub struct RegionReader {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl RegionReader {
@@ -142,7 +142,7 @@ impl RegionReader {
     }
 
     /// Tries until the picture is consistent.
-    fn again<T>(&self, mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
+    pub(super) fn again<T>(&self, mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
         (0..STARTS_MAX).find_map(|_| {
             let found = attempt();
             if found.is_none() {
@@ -157,7 +157,7 @@ impl RegionReader {
     }
 
     /// Page and entry that hold `key`; none when the writer changed the place meanwhile.
-    fn locate(&self, key: &[u8]) -> Option<(Arc<Page>, usize)> {
+    pub(super) fn locate(&self, key: &[u8]) -> Option<(Arc<Page>, usize)> {
         let mut no = self.shared.fences.load().page_of(key);
         for _ in 0..HOPS_MAX {
             let page = self.page(no)?;
@@ -195,7 +195,7 @@ impl RegionReader {
 
     /// The Region at this entry; none for a hole. When its slot was used again meanwhile, the Region is just leaving: its
     /// counters are lost then, the rest is still a picture that was true.
-    fn view(&self, page: &Page, at: usize) -> Option<RegionView> {
+    pub(super) fn view(&self, page: &Page, at: usize) -> Option<RegionView> {
         let entry = page.entries()[at];
         if entry.is_hole() {
             return None;
@@ -222,6 +222,7 @@ pub(crate) fn fill_counters(
     view.term = line.term.load(Relaxed);
     view.flow = line.flow();
     view.interval_s = u64::from(line.interval_s.load(Relaxed));
+    view.cpu_percent = u64::from(line.cpu_percent.load(Relaxed));
     view.size_bytes = u64::from(line.size_kib.load(Relaxed)) << 10;
     view.keys = line.keys.load(Relaxed);
     view.last_heartbeat = Time(line.last_heartbeat.load(Relaxed));

@@ -140,6 +140,8 @@ pub struct RegionReport {
     pub keys: u64,
     /// Seconds that `flow` covers.
     pub interval_s: u64,
+    /// Processor time that it took meanwhile, in percent of one core.
+    pub cpu_percent: u64,
 }
 
 /// A Region as the index knows it, copied out for a reader.
@@ -159,6 +161,8 @@ pub struct RegionView {
     pub flow: Flow,
     /// Seconds that `flow` covers.
     pub interval_s: u64,
+    /// Processor time that it took meanwhile, in percent of one core; 65,535 stands for more.
+    pub cpu_percent: u64,
     /// About how many bytes, rounded up to 1 KiB. A Region that never said counts as 1 MiB.
     pub size_bytes: u64,
     /// About how many keys.

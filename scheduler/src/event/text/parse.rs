@@ -125,6 +125,7 @@ impl Fields<'_> {
             size_bytes: self.number("size")?,
             keys: self.number("keys")?,
             interval_s: self.number("interval")?,
+            cpu_percent: self.number("cpu")?,
         })
     }
 

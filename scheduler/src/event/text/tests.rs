@@ -41,6 +41,7 @@ fn every_input_comes_back_as_it_was_written() {
         size_bytes: 5,
         keys: 6,
         interval_s: 7,
+        cpu_percent: 12,
     }));
     let labels = vec![StoreLabel { key: "zone".into(), value: "z=1, x".into() }];
     comes_back(Input::StoreMeta(StoreMeta { id: StoreId(3), node_state: NodeState::Removing, labels }));

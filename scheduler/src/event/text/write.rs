@@ -86,7 +86,8 @@ impl Line<'_, '_> {
         self.number("keys-read", report.flow.keys_read)?;
         self.number("size", report.size_bytes)?;
         self.number("keys", report.keys)?;
-        self.number("interval", report.interval_s)
+        self.number("interval", report.interval_s)?;
+        self.number("cpu", report.cpu_percent)
     }
 
     fn store_heartbeat(&mut self, stats: &StoreStats) -> fmt::Result {

@@ -1,0 +1,156 @@
+// What is known now: one stream fills these values, and the pages follow them.
+
+import { signal } from "./lib/dom.js";
+import { ask, follow } from "./lib/stream.js";
+
+/** @typedef {import("./types.d.ts").Health} Health */
+/** @typedef {import("./types.d.ts").Stats} Stats */
+/** @typedef {import("./types.d.ts").Members} Members */
+/** @typedef {import("./types.d.ts").StoreRow} StoreRow */
+/** @typedef {import("./types.d.ts").OperatorRow} OperatorRow */
+/** @template Row @typedef {{asOf: number, rows: Map<number, Row>}} Table */
+/** @typedef {"loading" | "open" | "broken" | "full" | "hidden" | "paused"} Link */
+
+/** A broken stream is told after so long: a leader change is quicker. */
+const TELL_BROKEN_MS = 3_000;
+/** Data older than three intervals of one second is grey. */
+const STALE_MS = 3_500;
+/** Rows kept of one topic, far above what the server sends: a page open for days stays small. */
+const ROWS_MAX = 20_000;
+
+/** @type {import("./lib/dom.js").Signal<Health | null>} */
+export const health = signal(/** @type {Health | null} */ (null));
+/** @type {import("./lib/dom.js").Signal<Stats | null>} */
+export const stats = signal(/** @type {Stats | null} */ (null));
+/** @type {import("./lib/dom.js").Signal<Members | null>} */
+export const members = signal(/** @type {Members | null} */ (null));
+/** @type {import("./lib/dom.js").Signal<Table<StoreRow> | null>} */
+export const stores = signal(/** @type {Table<StoreRow> | null} */ (null));
+/** @type {import("./lib/dom.js").Signal<Table<OperatorRow> | null>} */
+export const operators = signal(/** @type {Table<OperatorRow> | null} */ (null));
+/** @type {import("./lib/dom.js").Signal<Link>} */
+export const link = signal(/** @type {Link} */ ("loading"));
+/** @type {import("./lib/dom.js").Signal<"fresh" | "reconnecting" | "stale">} How far what is shown can be trusted. */
+export const trust = signal(/** @type {"fresh" | "reconnecting" | "stale"} */ ("fresh"));
+/** The server's time, once a second: ages are right although this machine's clock may be a day off. */
+export const now = signal(Number(globalThis.document?.documentElement.dataset.asOf) || Date.now());
+/** What of the page's data could not be read, by topic. */
+export const failures = signal(/** @type {Record<string, string>} */ ({}));
+/** Whether the server has other files than this page. */
+export const otherVersion = signal(false);
+
+const own = globalThis.document?.documentElement.dataset.hash ?? "";
+/** The last pulse: the server's time, and when it came by our own steady clock. */
+let pulse = { server: now.peek(), here: performance.now() };
+let heard = performance.now();
+/** @type {string[]} */
+let topics = [];
+let stop = () => {};
+
+/** Follows `wanted` from now on. @param {string[]} wanted */
+export function want(wanted) {
+  const next = [...new Set(["health", ...wanted])].sort();
+  if (next.join() === topics.join()) return;
+  topics = next;
+  if (link.peek() !== "paused" && link.peek() !== "hidden") open();
+}
+
+/** Stops and goes on. @param {boolean} paused */
+export function pause(paused) {
+  if (paused) close("paused");
+  else open();
+}
+
+/** Begins: the stream is closed while nobody looks, because a browser has six connections to a server for all tabs. */
+export function start() {
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden && link.peek() !== "paused") close("hidden");
+    else if (!document.hidden && link.peek() === "hidden") open();
+  });
+  window.addEventListener("pagehide", () => close("hidden"));
+  window.addEventListener("pageshow", (event) => event.persisted && link.peek() === "hidden" && open());
+  setInterval(tick, 1_000);
+  if (document.hidden) link.value = "hidden";
+  else open();
+}
+
+function open() {
+  stop();
+  if (link.peek() !== "broken") link.value = "loading";
+  heard = performance.now();
+  stop = follow(topics, {
+    message: ({ event, data }) => take(event, data),
+    state: (state) => {
+      if (state !== "broken" || link.peek() !== "full") link.value = state;
+    },
+    alive: () => (heard = performance.now()),
+    hash: (hash) => (otherVersion.value = hash !== "" && own !== "" && hash !== own),
+    poll,
+  });
+}
+
+/** @param {"hidden" | "paused"} state */
+function close(state) {
+  stop();
+  stop = () => {};
+  link.value = state;
+}
+
+function tick() {
+  now.value = pulse.server + (performance.now() - pulse.here);
+  const silent = performance.now() - heard;
+  const follows = link.peek() === "open" || link.peek() === "broken" || link.peek() === "loading";
+  if (!follows) trust.value = "fresh";
+  else if (silent < TELL_BROKEN_MS) trust.value = "fresh";
+  else trust.value = link.peek() === "open" ? (silent > STALE_MS ? "stale" : "fresh") : "reconnecting";
+}
+
+/** Each topic once, when there is no room for a stream. @param {AbortSignal} signal */
+async function poll(signal) {
+  for (const topic of topics) {
+    const answer = await ask(topic, signal);
+    heard = performance.now();
+    apply(topic, topic === "stores" || topic === "operators" ? { full: true, ...answer } : answer);
+  }
+}
+
+/** One bad message never ends the stream. @param {string} topic @param {string} text */
+function take(topic, text) {
+  try {
+    apply(topic, JSON.parse(text));
+    if (failures.peek()[topic]) failures.value = { ...failures.peek(), [topic]: "" };
+  } catch (error) {
+    failures.value = { ...failures.peek(), [topic]: `what came about ${topic} cannot be read: ${error}` };
+  }
+}
+
+/** @param {string} topic @param {any} value */
+function apply(topic, value) {
+  if (topic === "resync") return;
+  if (topic === "health") {
+    pulse = { server: Number(value.as_of_ms), here: performance.now() };
+    now.value = pulse.server;
+    health.value = value;
+  } else if (topic === "stats") stats.value = value;
+  else if (topic === "members") members.value = value;
+  else if (topic === "stores") stores.value = merge(stores.peek(), value);
+  else if (topic === "operators") operators.value = merge(operators.peek(), value);
+}
+
+/**
+ * @template {{id: number}} Row
+ * @param {Table<Row> | null} table
+ * @param {import("./types.d.ts").Rows<Row>} change
+ * @returns {Table<Row>}
+ */
+export function merge(table, change) {
+  const rows = new Map(change.full ? [] : table?.rows);
+  for (const id of change.gone ?? []) rows.delete(id);
+  for (const row of change.rows) rows.set(row.id, row);
+  // The oldest go first: a map keeps the order of arrival.
+  for (const id of rows.keys()) {
+    if (rows.size <= ROWS_MAX) break;
+    rows.delete(id);
+  }
+  return { asOf: change.as_of_ms, rows };
+}

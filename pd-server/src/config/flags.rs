@@ -52,7 +52,7 @@ pub struct Flags {
     #[arg(long, value_name = "MEMBERS")]
     pub initial_cluster: Option<String>,
 
-    /// Not there yet: join a group that is running
+    /// Join a running group: client or peer URLs of its members, with commas between them; only used at the first start
     #[arg(long, value_name = "URLS")]
     pub join: Option<String>,
 

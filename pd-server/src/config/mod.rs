@@ -40,6 +40,8 @@ pub struct Config {
     pub advertise_peer_urls: Vec<ServerUrl>,
     /// The first members, this one among them.
     pub initial_cluster: Vec<InitialMember>,
+    /// Client or peer URLs of a running group to join at the first start; empty for a member that begins one.
+    pub join: Vec<ServerUrl>,
     /// Logs.
     pub log: LogConfig,
     /// Scheduling.
@@ -187,10 +189,6 @@ impl Config {
         let choose = |flag: &Option<String>, key: &str| {
             flag.clone().or_else(|| file.text(key).filter(|text| !text.is_empty()).map(str::to_owned))
         };
-        if choose(&flags.join, "join").is_some() {
-            let reason = "joining a running group is not there yet; name all members in initial-cluster at the first start";
-            return Err(wrong("join", reason));
-        }
         let name = choose(&flags.name, "name").unwrap_or_else(|| format!("pd-{hostname}"));
         check_name(&name).map_err(|reason| wrong("name", reason))?;
         let folder = flags.data_dir.clone().or_else(|| file.text("data-dir").map(PathBuf::from));
@@ -220,6 +218,23 @@ impl Config {
         };
         check_own_place(&initial_cluster, &name, &advertise_peer_urls)
             .map_err(|reason| wrong("initial-cluster", reason))?;
+        let join = match choose(&flags.join, "join") {
+            Some(text) => ServerUrl::parse_list(&text).map_err(|reason| wrong("join", reason))?,
+            None => Vec::new(),
+        };
+        if !join.is_empty() && choose(&flags.initial_cluster, "initial-cluster").is_some() {
+            return Err(wrong(
+                "join",
+                "a member either begins a group with initial-cluster or joins a running one",
+            ));
+        }
+        let own = [&client_urls, &peer_urls, &advertise_client_urls, &advertise_peer_urls];
+        if let Some(url) = join.iter().find(|url| own.iter().any(|urls| urls.contains(url))) {
+            return Err(wrong(
+                "join",
+                format!("{url} is this member's own; name a member that runs already"),
+            ));
+        }
 
         let config = Self {
             name,
@@ -229,6 +244,7 @@ impl Config {
             advertise_client_urls,
             advertise_peer_urls,
             initial_cluster,
+            join,
             log: log_config(flags, file)?,
             schedule: schedule_config(file),
             replication: ReplicationConfig {

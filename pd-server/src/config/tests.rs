@@ -118,8 +118,13 @@ fn what_is_wrong_is_named() {
         ("--peer-urls https://127.0.0.1:2380", "", "https is not served yet"),
         ("--peer-urls http://127.0.0.1:2379", "", "is also a client URL"),
         ("--advertise-client-urls http://a:1/x", "", "advertise-client-urls"),
-        ("--join http://127.0.0.1:2379", "", "join: joining a running group is not there yet"),
-        ("", "join = 'http://127.0.0.1:2379'", "join: joining a running group is not there yet"),
+        ("--join http://127.0.0.1:2379", "", "join: http://127.0.0.1:2379 is this member's own"),
+        ("", "join = '127.0.0.1:3379'", "join: \"127.0.0.1:3379\""),
+        (
+            "--name a --join http://127.0.0.1:9 --initial-cluster a=http://127.0.0.1:2380",
+            "",
+            "join: a member either begins a group with initial-cluster or joins a running one",
+        ),
         ("--initial-cluster pd1", "", "\"pd1\" is not of the form name=http://host:port"),
         ("--name a --initial-cluster b=http://127.0.0.1:2380", "", "this member, a, is not in it, only b"),
         (

@@ -132,21 +132,3 @@ pub struct Why {
     /// The Region's operator.
     pub operator: Option<WhyOperator>,
 }
-
-/// An error of a v2 route.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ApiError {
-    /// For programs: `BAD_PARAMETER`, `NOT_FOUND`, `NO_LEADER`, `NOT_BOOTSTRAPPED`, `BUSY` or `INTERNAL`.
-    pub code: String,
-    /// For people.
-    pub message: String,
-    /// Which parameter.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub field: Option<String>,
-    /// A command to type next.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-    /// With status 503: when to try again.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retry_after_ms: Option<u64>,
-}

@@ -138,6 +138,15 @@ impl SharedColumns {
         let ailing = if line.has(flag::AILING) { find_ailing(chunk, slot, at) } else { None };
         Some(read(line, ailing))
     }
+
+    /// All entries of the side table.
+    pub fn each_ailing(&self, mut each: impl FnMut(Slot, &Arc<Ailing>)) {
+        for cell in self.chunks.load().iter().flat_map(|chunk| chunk.ailing.iter()) {
+            for (slot, ailing) in cell.load().iter().flat_map(|group| group.iter()) {
+                each(*slot, ailing);
+            }
+        }
+    }
 }
 
 /// The writer's half.

@@ -21,6 +21,7 @@ mod reader;
 mod splice;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,9 +33,10 @@ pub(crate) use columns::{Ailing, Line, Slot, flag};
 pub(crate) use fingerprint::fingerprint;
 pub use glance::Glance;
 pub(crate) use lists::StoreLists;
-pub(crate) use page::REGION_PEERS_MAX;
+pub(crate) use page::{Page, PageNo, REGION_PEERS_MAX};
 pub(crate) use placement::{ListRole, Replicas, StoreSlot};
 pub use reader::RegionReader;
+pub(crate) use walk::Walked;
 #[cfg(test)]
 pub(crate) use tests::report;
 
@@ -43,7 +45,6 @@ use directory::{Directory, SharedDirectory};
 use draft::Draft;
 use fences::Fences;
 use ids::{Ids, SharedIds};
-use page::Page;
 use reader::{Shared, bare_view, fill_counters};
 use splice::Place;
 

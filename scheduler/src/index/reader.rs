@@ -158,6 +158,11 @@ impl RegionReader {
 
     /// Page and entry that hold `key`; none when the writer changed the place meanwhile.
     pub(super) fn locate(&self, key: &[u8]) -> Option<(Arc<Page>, usize)> {
+        self.locate_numbered(key).map(|(_, page, at)| (page, at))
+    }
+
+    /// The same with the page's number.
+    pub(super) fn locate_numbered(&self, key: &[u8]) -> Option<(PageNo, Arc<Page>, usize)> {
         let mut no = self.shared.fences.load().page_of(key);
         for _ in 0..HOPS_MAX {
             let page = self.page(no)?;
@@ -167,7 +172,7 @@ impl RegionReader {
                 no = page.next?;
             } else {
                 let at = page.find(key)?;
-                return Some((page, at));
+                return Some((no, page, at));
             }
         }
         None

@@ -99,7 +99,8 @@ fn worst_voter(region: &RegionView, cluster: &Cluster, now: Time) -> Option<Peer
     let voters = region.meta.peers.iter().filter(|p| p.role == PeerRole::Voter);
     let worst = voters.max_by_key(|p| {
         let ails = !is_healthy(region, p, cluster, now);
-        (ails, p.id != region.leader.id, cluster.virtual_weight_kib(p.store), p.id)
+        let load = cluster.region_weight(p.store).scale(cluster.virtual_weight_kib(p.store));
+        (ails, p.id != region.leader.id, load, p.id)
     });
     worst.copied()
 }

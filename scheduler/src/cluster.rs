@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::config::Config;
 use crate::index::{Index, ListRole, Slot, StoreLists};
-use crate::model::{NodeState, Peer, PeerId, PeerRole, RegionView, StoreId, StoreState, Time};
+use crate::limits::{self, Limits};
+use crate::model::{
+    LimitKind, Liveness, NodeState, Peer, PeerId, PeerRole, Rate, RegionView, StoreId, StoreState, Time,
+    Weight,
+};
+use crate::operator::Step;
 use crate::refusal::Refusal;
 use crate::stores::{Store, Stores};
 
@@ -56,11 +61,18 @@ pub(crate) struct Cluster {
     pub index: Index,
     pub stores: Stores,
     pub influence: BTreeMap<StoreId, Influence>,
+    pub limits: Limits,
 }
 
 impl Cluster {
     pub fn new(config: Config) -> Cluster {
-        Cluster { config, index: Index::new(), stores: Stores::default(), influence: BTreeMap::new() }
+        Cluster {
+            config,
+            index: Index::new(),
+            stores: Stores::default(),
+            influence: BTreeMap::new(),
+            limits: Limits::default(),
+        }
     }
 
     pub fn influence_on(&self, store: StoreId) -> Influence {
@@ -92,6 +104,7 @@ impl Cluster {
     pub fn may_take(&self, store: &Store, weight_kib: u64, now: Time) -> Result<(), Refusal> {
         let pending = self.index.store(store.meta.id).map_or(0, |s| s.pending);
         store.may_take(now, &self.config, pending)?;
+        self.check_limit(store.meta.id, LimitKind::AddPeer, limits::price(mib(weight_kib)), now)?;
         let i = self.influence_on(store.meta.id);
         self.slot_free(store.meta.id, i.incoming, i.incoming_kib, weight_kib)
     }
@@ -103,6 +116,63 @@ impl Cluster {
     pub fn may_send(&self, store: StoreId, weight_kib: u64) -> Result<(), Refusal> {
         let i = self.influence_on(store);
         self.slot_free(store, i.outgoing, i.outgoing_kib, weight_kib)
+    }
+
+    /// What the Store's limit of that kind allows. A Store on its way out may lose its replicas as fast as it can.
+    pub fn limit_rate(&self, store: StoreId, kind: LimitKind) -> Rate {
+        let leaves = self.stores.get(store).is_some_and(|s| s.state() != StoreState::Up);
+        match kind {
+            LimitKind::RemovePeer if leaves && !self.config.store_limits.contains_key(&store) => {
+                Rate::UNLIMITED
+            }
+            LimitKind::AddPeer | LimitKind::RemovePeer => self.config.store_limit(store).of(kind),
+        }
+    }
+
+    /// Whether the steps may start, by the limits of all Stores that they load.
+    ///
+    /// # Errors
+    /// `StoreLimit`.
+    pub fn check_limits(&self, steps: &[Step], weight_kib: u64, now: Time) -> Result<(), Refusal> {
+        let mut loads = steps.iter().filter_map(|step| self.load_of(step, weight_kib, now));
+        loads.try_for_each(|(store, kind, units)| self.check_limit(store, kind, units, now))
+    }
+
+    /// They start.
+    pub fn take_limits(&mut self, steps: &[Step], weight_kib: u64, now: Time) {
+        for step in steps {
+            if let Some((store, kind, units)) = self.load_of(step, weight_kib, now) {
+                let rate = self.limit_rate(store, kind);
+                self.limits.take(store, kind, rate, units, now);
+            }
+        }
+    }
+
+    fn load_of(&self, step: &Step, weight_kib: u64, now: Time) -> Option<(StoreId, LimitKind, u64)> {
+        match step {
+            Step::AddLearner(peer) => Some((peer.store, LimitKind::AddPeer, limits::price(mib(weight_kib)))),
+            Step::RemovePeer(peer) => {
+                let store = self.stores.get(peer.store);
+                let is_down = store.is_some_and(|s| s.liveness(now, &self.config) == Liveness::Down);
+                let price = if is_down { limits::price_off_dead } else { limits::price };
+                Some((peer.store, LimitKind::RemovePeer, price(mib(weight_kib))))
+            }
+            Step::PromoteLearner(_)
+            | Step::TransferLeader { .. }
+            | Step::EnterJoint { .. }
+            | Step::LeaveJoint { .. }
+            | Step::SplitRegion { .. } => None,
+        }
+    }
+
+    fn check_limit(&self, store: StoreId, kind: LimitKind, needed: u64, now: Time) -> Result<(), Refusal> {
+        let rate = self.limit_rate(store, kind);
+        match self.limits.available(store, kind, rate, now) {
+            Some(available) if available < needed => {
+                Err(Refusal::StoreLimit { store, kind, rate, available, needed })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn slot_free(&self, store: StoreId, count: u64, kib: u64, weight_kib: u64) -> Result<(), Refusal> {
@@ -118,7 +188,7 @@ impl Cluster {
     /// `refused`.
     ///
     /// # Errors
-    /// `MovesInFlight` when a Store may take it later, else `NoTarget`.
+    /// `MovesInFlight` or `StoreLimit` when a Store may take it later, else `NoTarget`.
     pub fn choose_store(
         &self,
         region: &RegionView,
@@ -142,11 +212,12 @@ impl Cluster {
             };
             match verdict {
                 Ok(()) => {
-                    let score = (self.virtual_weight_kib(id), self.virtual_count(id), id);
+                    let after = self.virtual_weight_kib(id).saturating_add(weight_kib);
+                    let score = (store.weights.region.scale(after), self.virtual_count(id), id);
                     best = Some(best.map_or(score, |b| b.min(score)));
                 }
                 Err(refusal) => {
-                    if matches!(refusal, Refusal::MovesInFlight { .. }) {
+                    if matches!(refusal, Refusal::MovesInFlight { .. } | Refusal::StoreLimit { .. }) {
                         later = Some(refusal.clone());
                     }
                     refused.push(refusal);
@@ -160,7 +231,7 @@ impl Cluster {
         }
     }
 
-    /// Who leads once `leaving` does not: the healthy voter whose Store will lead least.
+    /// Who leads once `leaving` does not: the healthy voter whose Store will lead least, for its weight.
     ///
     /// # Errors
     /// `NoLeaderTarget`.
@@ -172,13 +243,30 @@ impl Cluster {
                 && !region.is_ailing(p.id)
                 && self.stores.get(p.store).is_some_and(|s| s.may_lead(now, &self.config).is_ok())
         };
-        let least =
-            region.meta.peers.iter().filter(may).min_by_key(|p| (self.virtual_leaders(p.store), p.store));
+        let least = region.meta.peers.iter().filter(may).min_by_key(|p| {
+            let after = self.virtual_leaders(p.store) + 1;
+            (self.leader_weight(p.store).scale(after), p.store)
+        });
         least.copied().ok_or(Refusal::NoLeaderTarget(region.meta.id))
+    }
+
+    /// How much the Store shall lead, compared with others.
+    pub fn leader_weight(&self, store: StoreId) -> Weight {
+        self.stores.get(store).map_or_else(Weight::default, |s| s.weights.leader)
+    }
+
+    /// How much the Store shall hold, compared with others.
+    pub fn region_weight(&self, store: StoreId) -> Weight {
+        self.stores.get(store).map_or_else(Weight::default, |s| s.weights.region)
     }
 
     /// What moving a replica of this Region weighs.
     pub fn weight_kib(&self, slot: Slot) -> u64 {
         self.index.weight_kib(slot)
     }
+}
+
+/// Sizes as tikv/pd counts them for prices: MiB, rounded up.
+const fn mib(weight_kib: u64) -> u64 {
+    weight_kib.div_ceil(1024)
 }

@@ -1,6 +1,7 @@
 //! Why nothing is done, or why this: the answers to "why is my Region not repaired?".
 
-use crate::model::{Liveness, NodeState, RegionId, StoreId, Time};
+use crate::limits::LimitState;
+use crate::model::{Liveness, NodeState, RegionId, StoreId, Time, Weight};
 use crate::operator::OperatorView;
 use crate::refusal::Refusal;
 
@@ -39,6 +40,10 @@ pub struct StoreExplanation {
     pub summary: StoreSummary,
     /// What it should hold, in bytes; none before the balance may run, or when the Store takes no part in it.
     pub target_size_bytes: Option<u64>,
+    /// Its limits, and how much of them is left.
+    pub limits: [LimitState; 2],
+    /// Why no scheduler evens out its load just now, each by its own reason; empty when they all may.
+    pub refuses_balance: Vec<Refusal>,
     /// Why it gets no new replica just now; empty when it may.
     pub refuses_peers: Vec<Refusal>,
     /// Refusals kept, oldest first.
@@ -56,6 +61,10 @@ pub struct StoreSummary {
     pub liveness: Liveness,
     /// When it was heard last; none when never since the planner began.
     pub last_heartbeat: Option<Time>,
+    /// How much it shall lead, compared with others.
+    pub leader_weight: Weight,
+    /// How much it shall hold, compared with others.
+    pub region_weight: Weight,
     /// Regions that it leads.
     pub leader_count: u64,
     /// Replicas that it holds, leaders included.

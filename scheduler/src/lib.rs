@@ -22,12 +22,15 @@ mod effect;
 mod event;
 mod explain;
 mod index;
+mod limits;
 pub mod model;
 mod notes;
 mod operator;
 mod planner;
+mod producers;
 mod refusal;
 mod stores;
+mod survey;
 
 pub use config::Config;
 pub use effect::{
@@ -37,10 +40,19 @@ pub use effect::{
 pub use event::{BadEvent, Event, Input};
 pub use explain::{Noted, RegionExplanation, StoreExplanation, StoreSummary};
 pub use index::{Glance, RegionReader};
+pub use limits::LimitState;
 pub use model::{
-    DownPeer, Flow, Liveness, NodeState, OperatorId, Peer, PeerId, PeerRole, RegionEpoch, RegionId,
-    RegionMeta, RegionReport, RegionView, StoreId, StoreLabel, StoreMeta, StoreState, StoreStats, Time,
+    DownPeer, Flow, LimitKind, Liveness, NodeState, OperatorId, Peer, PeerId, PeerRole, Rate, RegionEpoch,
+    RegionId, RegionMeta, RegionReport, RegionView, StoreId, StoreLabel, StoreLimit, StoreMeta, StoreState,
+    StoreStats, StoreWeights, Time, Weight,
 };
-pub use operator::{Cause, EndReason, OperatorKind, OperatorRequest, OperatorView, Step, StepBlock};
+pub use operator::{
+    Cause, EndReason, OperatorKind, OperatorRequest, OperatorView, Step, StepBlock, TargetRole,
+};
 pub use planner::{IdRange, Planner, SplitGrant, SplitIds};
+pub use producers::{CheckerName, Pause, SchedulerName, SchedulerState};
 pub use refusal::{Refusal, RefusalKind};
+pub use survey::{
+    By, Cell, CellTrouble, ClusterHealth, Drain, Finding, FindingKind, FindingSubject, Heard, KeyMap, MapRequest,
+    RegionCause, RegionTrouble, RepairStop, Standing, StoreStanding, StoreTrouble, Survey, TroubleKinds,
+};

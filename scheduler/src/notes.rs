@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::explain::Noted;
-use crate::model::{RegionId, StoreId, Time};
+use crate::model::{LimitKind, RegionId, StoreId, Time};
 use crate::refusal::{Refusal, RefusalKind};
 
 /// Regions and Stores with notes; the one longest without a new note makes room.
@@ -33,11 +33,16 @@ pub(crate) struct Notes {
     by_touch: BTreeSet<(u64, Subject)>,
     touches: u64,
     counts: BTreeMap<RefusalKind, u64>,
+    /// How often a Store's limit was the reason; bounded by the Stores that there ever were.
+    by_limit: BTreeMap<(StoreId, LimitKind), u64>,
 }
 
 impl Notes {
     pub fn count(&mut self, refusal: &Refusal) {
         *self.counts.entry(refusal.kind()).or_default() += 1;
+        if let Refusal::StoreLimit { store, kind, .. } = refusal {
+            *self.by_limit.entry((*store, *kind)).or_default() += 1;
+        }
     }
 
     /// Keeps and counts a refusal; one of the same kind in a row replaces the one before.
@@ -63,6 +68,10 @@ impl Notes {
 
     pub fn counts(&self) -> impl Iterator<Item = (RefusalKind, u64)> + '_ {
         self.counts.iter().map(|(kind, count)| (*kind, *count))
+    }
+
+    pub fn refused_by_limit(&self, store: StoreId, kind: LimitKind) -> u64 {
+        self.by_limit.get(&(store, kind)).copied().unwrap_or_default()
     }
 
     fn touch(&mut self, about: Subject) -> &mut SubjectNotes {

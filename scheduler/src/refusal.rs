@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::model::{Liveness, PeerId, RegionEpoch, RegionId, StoreId};
+use crate::model::{LimitKind, Liveness, PeerId, Rate, RegionEpoch, RegionId, StoreId, Time};
+use crate::producers::{CheckerName, SchedulerName};
 
 /// A reason, with number and limit where there is one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +47,28 @@ pub enum Refusal {
     /// `halt_scheduling` is on.
     #[error("scheduling is halted")]
     Halted,
+    /// An item of the configuration forbids it.
+    #[error("{0} is off")]
+    SwitchedOff(&'static str),
+    /// The scheduler was taken out.
+    #[error("{0} is removed")]
+    SchedulerRemoved(SchedulerName),
+    /// The scheduler was told to wait.
+    #[error("{scheduler} is paused until {until}")]
+    SchedulerPaused {
+        /// Which.
+        scheduler: SchedulerName,
+        /// When it goes on.
+        until: Time,
+    },
+    /// The checker was told to wait.
+    #[error("the {checker} checker is paused until {until}")]
+    CheckerPaused {
+        /// Which.
+        checker: CheckerName,
+        /// When it goes on.
+        until: Time,
+    },
     /// A balance waits until the routes are complete.
     #[error("not all routes are known yet: store {store} reports {reported} replicas, {known} are known")]
     NotPrepared {
@@ -78,6 +101,9 @@ pub enum Refusal {
     /// The Region has none.
     #[error("region {0} has no operator")]
     NoOperator(RegionId),
+    /// The Region is as asked for already.
+    #[error("region {0} is as asked for already")]
+    NothingToDo(RegionId),
     /// As many operators of this kind run as may.
     #[error("{running} operators of this kind run, the limit is {limit}")]
     OperatorLimit {
@@ -160,6 +186,22 @@ pub enum Refusal {
         /// Bytes up to which more are allowed.
         limit_bytes: u64,
     },
+    /// The Store has used up its limit for the moment.
+    #[error(
+        "store {store}: the {kind} limit is {rate} a minute: {available} units are at hand, {needed} are needed"
+    )]
+    StoreLimit {
+        /// Which.
+        store: StoreId,
+        /// What is limited.
+        kind: LimitKind,
+        /// What the limit allows.
+        rate: Rate,
+        /// Units at hand.
+        available: u64,
+        /// Units that it takes.
+        needed: u64,
+    },
     /// The Peer is down or far behind.
     #[error("peer {0} is down or pending")]
     Ailing(PeerId),
@@ -214,11 +256,16 @@ pub enum RefusalKind {
     StaleEpoch,
     StaleTerm,
     Halted,
+    SwitchedOff,
+    SchedulerRemoved,
+    SchedulerPaused,
+    CheckerPaused,
     NotPrepared,
     IdsLacking,
     TooManySplits,
     OperatorRuns,
     NoOperator,
+    NothingToDo,
     OperatorLimit,
     Joint,
     NoLeader,
@@ -231,6 +278,7 @@ pub enum RefusalKind {
     Snapshots,
     PendingPeers,
     MovesInFlight,
+    StoreLimit,
     Ailing,
     NotVoter,
     NoTarget,
@@ -251,11 +299,16 @@ impl Refusal {
             Refusal::StaleEpoch { .. } => RefusalKind::StaleEpoch,
             Refusal::StaleTerm { .. } => RefusalKind::StaleTerm,
             Refusal::Halted => RefusalKind::Halted,
+            Refusal::SwitchedOff(_) => RefusalKind::SwitchedOff,
+            Refusal::SchedulerRemoved(_) => RefusalKind::SchedulerRemoved,
+            Refusal::SchedulerPaused { .. } => RefusalKind::SchedulerPaused,
+            Refusal::CheckerPaused { .. } => RefusalKind::CheckerPaused,
             Refusal::NotPrepared { .. } => RefusalKind::NotPrepared,
             Refusal::IdsLacking { .. } => RefusalKind::IdsLacking,
             Refusal::TooManySplits { .. } => RefusalKind::TooManySplits,
             Refusal::OperatorRuns(_) => RefusalKind::OperatorRuns,
             Refusal::NoOperator(_) => RefusalKind::NoOperator,
+            Refusal::NothingToDo(_) => RefusalKind::NothingToDo,
             Refusal::OperatorLimit { .. } => RefusalKind::OperatorLimit,
             Refusal::Joint(_) => RefusalKind::Joint,
             Refusal::NoLeader(_) => RefusalKind::NoLeader,
@@ -268,6 +321,7 @@ impl Refusal {
             Refusal::Snapshots { .. } => RefusalKind::Snapshots,
             Refusal::PendingPeers { .. } => RefusalKind::PendingPeers,
             Refusal::MovesInFlight { .. } => RefusalKind::MovesInFlight,
+            Refusal::StoreLimit { .. } => RefusalKind::StoreLimit,
             Refusal::Ailing(_) => RefusalKind::Ailing,
             Refusal::NotVoter(_) => RefusalKind::NotVoter,
             Refusal::NoTarget { .. } => RefusalKind::NoTarget,

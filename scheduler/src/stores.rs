@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::Config;
-use crate::model::{Liveness, NodeState, StoreId, StoreMeta, StoreState, StoreStats, Time};
+use crate::model::{Liveness, NodeState, StoreId, StoreMeta, StoreState, StoreStats, StoreWeights, Time};
 use crate::refusal::Refusal;
 
 /// Silence after which a Store gets nothing new: two heartbeats lost.
@@ -30,6 +30,8 @@ pub(crate) enum Stream {
 pub(crate) struct Store {
     pub meta: StoreMeta,
     pub stats: StoreStats,
+    /// How much it shall have compared with others.
+    pub weights: StoreWeights,
     /// When it was heard last; none when never since the planner began.
     pub last_heartbeat: Option<Time>,
     pub stream: Stream,
@@ -178,6 +180,7 @@ impl Stores {
                 let stats = StoreStats { store: meta.id, ..StoreStats::default() };
                 let store = Store {
                     stats,
+                    weights: StoreWeights::default(),
                     last_heartbeat: None,
                     stream: Stream::Unknown,
                     first_seen: now,

@@ -1,5 +1,6 @@
-//! Leaders: while two Stores differ by two or more, one leadership moves from the one to the other; when no Region has
-//! voters on both, over a chain of Stores in between, each of which passes one on.
+//! Leaders: while a Store would still lead more for its weight than another after a transfer, one leadership moves from
+//! the one to the other (of equal weights: while they differ by two or more); when no Region has voters on both, over a
+//! chain of Stores in between, each of which passes one on.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::Ordering::Relaxed;
@@ -7,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::Scope;
 use crate::cluster::Cluster;
 use crate::index::{ListRole, Slot, flag};
-use crate::model::{RegionId, StoreId, Time};
+use crate::model::{RegionId, StoreId, Time, Weight};
 
 /// Regions of one Store that are looked at for a chain; the rotation begins elsewhere the next time.
 const LOOKED_AT_MAX: usize = 256;
@@ -31,37 +32,62 @@ pub(crate) fn plan_leaders(
     now: Time,
 ) -> Option<Vec<Transfer>> {
     let may_lead = |s: &&crate::stores::Store| s.may_lead(now, &cluster.config).is_ok();
-    let leads: BTreeMap<StoreId, u64> = cluster
+    let leads: BTreeMap<StoreId, Lead> = cluster
         .stores
         .iter()
         .filter(may_lead)
-        .map(|s| (s.meta.id, cluster.virtual_leaders(s.meta.id)))
+        .map(|s| (s.meta.id, Lead::of(cluster.virtual_leaders(s.meta.id), s.weights.leader)))
         .collect();
-    let least = *leads.values().min()?;
-    let mut sources: Vec<(u64, StoreId)> =
-        leads.iter().filter(|(_, n)| **n >= least + 2).map(|(s, n)| (*n, *s)).collect();
-    sources.sort_by_key(|(n, s)| (std::cmp::Reverse(*n), *s));
+    let least = leads.values().map(|lead| lead.with_one_more).min()?;
+    let mut sources: Vec<(u128, StoreId)> =
+        leads.iter().filter(|(_, lead)| lead.now > least).map(|(s, lead)| (lead.now, *s)).collect();
+    sources.sort_by_key(|(now, s)| (std::cmp::Reverse(*now), *s));
     let mut search = Search { cluster, scope, planned, leads: &leads, closed: BTreeSet::new() };
     sources.into_iter().find_map(|(_, source)| search.chain_from(source))
+}
+
+/// How much a Store leads for its weight, so that Stores of all weights compare.
+#[derive(Clone, Copy)]
+struct Lead {
+    now: u128,
+    /// What it would be after a transfer to it.
+    with_one_more: u128,
+}
+
+impl Lead {
+    fn of(leaders: u64, weight: Weight) -> Lead {
+        Lead { now: level(leaders, weight), with_one_more: level(leaders + 1, weight) }
+    }
+}
+
+/// Leaders for a weight, fine enough to tell any two apart. Nothing is nothing; anything is too much for no weight.
+fn level(leaders: u64, weight: Weight) -> u128 {
+    const FINE: u128 = 1_000_000_000_000;
+    match (leaders, weight) {
+        (0, _) => 0,
+        (_, Weight(0)) => u128::MAX,
+        (leaders, Weight(weight)) => u128::from(leaders) * FINE / u128::from(weight),
+    }
 }
 
 struct Search<'a> {
     cluster: &'a Cluster,
     scope: &'a Scope<'a>,
     planned: &'a BTreeSet<RegionId>,
-    leads: &'a BTreeMap<StoreId, u64>,
+    leads: &'a BTreeMap<StoreId, Lead>,
     /// Stores from which a search found nothing. What they reach is no more than what that search reached, and the Stores
     /// asked later lead no more.
     closed: BTreeSet<StoreId>,
 }
 
 impl Search<'_> {
-    /// The shortest chain to a Store that leads at least two fewer; of equally long ones, to that which leads least.
+    /// The shortest chain to a Store that will lead less for its weight than this one does; of equally long ones, to that
+    /// which leads least.
     fn chain_from(&mut self, source: StoreId) -> Option<Vec<Transfer>> {
         if self.closed.contains(&source) {
             return None;
         }
-        let bound = self.leads[&source] - 2;
+        let bound = self.leads[&source].now;
         let mut came_by: BTreeMap<StoreId, Transfer> = BTreeMap::new();
         let mut ring = VecDeque::from([source]);
         for _ in 0..CHAIN_MAX {
@@ -74,8 +100,8 @@ impl Search<'_> {
                     }
                 }
             }
-            let end =
-                next_ring.iter().filter(|s| self.leads[s] <= bound).min_by_key(|s| (self.leads[s], **s));
+            let after = |s: &StoreId| self.leads[s].with_one_more;
+            let end = next_ring.iter().filter(|s| after(s) < bound).min_by_key(|s| (after(s), **s));
             if let Some(end) = end {
                 return Some(chain_to(*end, source, &came_by));
             }

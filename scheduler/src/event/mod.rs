@@ -7,9 +7,10 @@ pub use text::BadEvent;
 
 use crate::config::Config;
 use crate::effect::Effect;
-use crate::model::{RegionEpoch, RegionId, RegionReport, StoreId, StoreMeta, StoreStats, Time};
+use crate::model::{RegionEpoch, RegionId, RegionReport, StoreId, StoreMeta, StoreStats, StoreWeights, Time};
 use crate::operator::OperatorRequest;
 use crate::planner::{IdRange, Planner};
+use crate::producers::{CheckerName, SchedulerName};
 use crate::refusal::Refusal;
 
 /// One input and when it came.
@@ -51,6 +52,29 @@ pub enum Input {
     AddOperator(OperatorRequest),
     /// `cancel_operator`.
     CancelOperator(RegionId),
+    /// `cancel_all_operators`.
+    CancelAllOperators,
+    /// `handle_store_weights`.
+    StoreWeights {
+        /// Which Store.
+        store: StoreId,
+        /// Its weights.
+        weights: StoreWeights,
+    },
+    /// `pause_scheduler`.
+    PauseScheduler {
+        /// Which.
+        scheduler: SchedulerName,
+        /// For how long, in ms.
+        for_ms: u64,
+    },
+    /// `pause_checker`.
+    PauseChecker {
+        /// Which.
+        checker: CheckerName,
+        /// For how long, in ms.
+        for_ms: u64,
+    },
     /// `tick`.
     Tick,
 }
@@ -85,6 +109,14 @@ impl Planner {
             Input::CancelOperator(region) => {
                 answer = self.cancel_operator(at, region).map(|()| String::new());
             }
+            Input::CancelAllOperators => {
+                answer = Ok(format!("{} operators", self.cancel_all_operators(at)));
+            }
+            Input::StoreWeights { store, weights } => {
+                answer = self.handle_store_weights(at, store, weights).map(|()| String::new());
+            }
+            Input::PauseScheduler { scheduler, for_ms } => self.pause_scheduler(at, scheduler, for_ms),
+            Input::PauseChecker { checker, for_ms } => self.pause_checker(at, checker, for_ms),
             Input::Tick => self.tick(at),
         }
         let effects = std::iter::from_fn(|| self.poll_effect()).collect();

@@ -74,6 +74,44 @@ pub(crate) fn leave_joint(region: &RegionView, next_leader: Option<Peer>) -> Vec
     transfer.into_iter().chain([Step::LeaveJoint { promote, demote }]).collect()
 }
 
+/// Replicas come and go until they are on the Stores of `targets` and no others. A Peer of id 0 in `targets` is new.
+/// `next_leader` leads afterwards; none leaves the leader that is there, who must stay a voter then.
+pub(crate) fn rearrange(region: &RegionView, targets: &[Peer], next_leader: Option<Peer>) -> Vec<Step> {
+    let is_voter = |peer: &Peer| region.meta.peer(peer.id).is_some_and(|p| p.role == PeerRole::Voter);
+    let stays_voter =
+        |peer: &Peer| targets.iter().any(|t| t.store == peer.store && t.role == PeerRole::Voter);
+    let new = targets.iter().filter(|t| region.meta.peer(t.id).is_none());
+    let mut steps: Vec<Step> = new.map(|t| Step::AddLearner(as_learner(*t))).collect();
+    let promote: Vec<Peer> =
+        targets.iter().filter(|t| t.role == PeerRole::Voter && !is_voter(t)).copied().collect();
+    let demote: Vec<Peer> =
+        region.meta.peers.iter().filter(|p| is_voter(p) && !stays_voter(p)).map(|p| as_learner(*p)).collect();
+    let transfer = next_leader.filter(|to| to.store != region.leader.store);
+    let transfer = transfer.map(|to| Step::TransferLeader { from: region.leader.store, to: as_voter(to) });
+    let leads_from_now = next_leader.is_some_and(|to| is_voter(&to));
+    let (before, inside) = if leads_from_now { (transfer, None) } else { (None, transfer) };
+    // First of all: the snapshots then come from a Store that stays.
+    steps.splice(0..0, before);
+    match (&promote[..], &demote[..]) {
+        ([], []) => steps.extend(inside),
+        ([one], []) => {
+            steps.push(Step::PromoteLearner(*one));
+            steps.extend(inside);
+        }
+        (_, _) => {
+            let is_joint = promote.len() + demote.len() > 1;
+            steps.push(Step::EnterJoint { promote: promote.clone(), demote: demote.clone() });
+            steps.extend(inside);
+            if is_joint {
+                steps.push(Step::LeaveJoint { promote, demote });
+            }
+        }
+    }
+    let goes = |p: &&Peer| !targets.iter().any(|t| t.store == p.store);
+    steps.extend(region.meta.peers.iter().filter(goes).map(|p| Step::RemovePeer(as_learner(*p))));
+    steps
+}
+
 pub(crate) const fn as_voter(peer: Peer) -> Peer {
     Peer { role: PeerRole::Voter, ..peer }
 }

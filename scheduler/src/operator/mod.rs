@@ -12,7 +12,7 @@ pub(crate) use running::Operator;
 pub use step::Step;
 
 use crate::SplitPolicy;
-use crate::model::{OperatorId, PeerId, RegionId, StoreId, Time};
+use crate::model::{OperatorId, PeerId, RegionEpoch, RegionId, StoreId, Time};
 use crate::refusal::Refusal;
 
 /// Who wanted an operator: what its limit is counted by.
@@ -47,22 +47,41 @@ pub enum Cause {
     BalanceSize,
     /// Numbers of leaders differ.
     BalanceLeader,
-    /// Asked for.
-    Admin,
+    /// A person asks for another leader.
+    AdminTransferLeader,
+    /// A person moves a replica.
+    AdminMovePeer,
+    /// A person says where all replicas shall be.
+    AdminMoveRegion,
+    /// A person asks for one more voter.
+    AdminAddPeer,
+    /// A person asks for one more learner.
+    AdminAddLearner,
+    /// A person asks for one replica less.
+    AdminRemovePeer,
+    /// A person has the Region cut.
+    AdminSplitRegion,
 }
 
+/// The words of tikv/pd, which people search logs and boards for.
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Cause::LeaveJoint => "leave-joint-state",
-            Cause::ReplaceDownPeer => "replace-down-peer",
-            Cause::ReplaceOfflinePeer => "replace-offline-peer",
-            Cause::AddMissingPeer => "add-missing-peer",
-            Cause::RemoveExtraPeer => "remove-extra-peer",
-            Cause::PromoteLearner => "promote-learner",
+            Cause::ReplaceDownPeer => "replace-rule-down-peer",
+            Cause::ReplaceOfflinePeer => "replace-rule-offline-peer",
+            Cause::AddMissingPeer => "add-rule-peer",
+            Cause::RemoveExtraPeer => "remove-orphan-peer",
+            Cause::PromoteLearner => "fix-peer-role",
             Cause::BalanceSize => "balance-region",
             Cause::BalanceLeader => "balance-leader",
-            Cause::Admin => "admin",
+            Cause::AdminTransferLeader => "admin-transfer-leader",
+            Cause::AdminMovePeer => "admin-move-peer",
+            Cause::AdminMoveRegion => "admin-move-region",
+            Cause::AdminAddPeer => "admin-add-peer",
+            Cause::AdminAddLearner => "admin-add-learner",
+            Cause::AdminRemovePeer => "admin-remove-peer",
+            Cause::AdminSplitRegion => "admin-split-region",
         })
     }
 }
@@ -72,6 +91,8 @@ impl fmt::Display for Cause {
 pub enum EndReason {
     /// Somebody asked for it, or scheduling was halted.
     Cancelled(&'static str),
+    /// An operator that a person asked for took its place.
+    Replaced,
     /// The epoch shows a change of Peers that is not its own.
     ForeignChange {
         /// Changes since it started.
@@ -136,6 +157,7 @@ impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EndReason::Cancelled(why) => write!(f, "cancelled: {why}"),
+            EndReason::Replaced => write!(f, "replaced by an operator that was asked for"),
             EndReason::ForeignChange { seen, explained } => {
                 write!(f, "cancelled: {seen} changes of peers seen, {explained} are its own")
             }
@@ -162,8 +184,14 @@ pub struct OperatorView {
     pub kind: OperatorKind,
     /// Why it was made.
     pub cause: Cause,
+    /// The Region's epoch when it was made.
+    pub epoch: RegionEpoch,
+    /// The Region's size when it was made, in MiB.
+    pub size_mib: u64,
     /// All steps, in order.
     pub steps: Vec<Step>,
+    /// The time that all steps may take together, in ms.
+    pub limit_ms: u64,
     /// Place of the step in hand.
     pub current: usize,
     /// When it started.
@@ -172,6 +200,42 @@ pub struct OperatorView {
     pub step_deadline: Time,
     /// Why the step in hand is not asked for just now, if it is not.
     pub waits_for: Option<Refusal>,
+}
+
+/// What a person wants a replica to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TargetRole {
+    /// It has a vote, and may lead.
+    Voter,
+    /// It leads.
+    Leader,
+    /// It has a vote and does not lead.
+    Follower,
+    /// It has no vote.
+    Learner,
+}
+
+impl TargetRole {
+    /// All, in no order that means anything.
+    pub const ALL: [TargetRole; 4] =
+        [TargetRole::Voter, TargetRole::Leader, TargetRole::Follower, TargetRole::Learner];
+
+    /// Its name in commands.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            TargetRole::Voter => "voter",
+            TargetRole::Leader => "leader",
+            TargetRole::Follower => "follower",
+            TargetRole::Learner => "learner",
+        }
+    }
+
+    /// The role of that name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<TargetRole> {
+        TargetRole::ALL.into_iter().find(|role| role.name() == name)
+    }
 }
 
 /// An operator that a person asks for.
@@ -207,6 +271,13 @@ pub enum OperatorRequest {
         /// To this Store.
         to: StoreId,
     },
+    /// The Region's replicas shall be on these Stores and no others.
+    TransferRegion {
+        /// Which.
+        region: RegionId,
+        /// Where, and what each shall be. Each Store at most once; at most one leads; some Store must have a vote.
+        targets: Vec<(StoreId, TargetRole)>,
+    },
     /// Another leader.
     TransferLeader {
         /// For which Region.
@@ -234,8 +305,23 @@ impl OperatorRequest {
             | OperatorRequest::AddLearner { region, .. }
             | OperatorRequest::RemovePeer { region, .. }
             | OperatorRequest::TransferPeer { region, .. }
+            | OperatorRequest::TransferRegion { region, .. }
             | OperatorRequest::TransferLeader { region, .. }
             | OperatorRequest::Split { region, .. } => *region,
+        }
+    }
+
+    /// What the operator is called.
+    #[must_use]
+    pub const fn cause(&self) -> Cause {
+        match self {
+            OperatorRequest::AddPeer { .. } => Cause::AdminAddPeer,
+            OperatorRequest::AddLearner { .. } => Cause::AdminAddLearner,
+            OperatorRequest::RemovePeer { .. } => Cause::AdminRemovePeer,
+            OperatorRequest::TransferPeer { .. } => Cause::AdminMovePeer,
+            OperatorRequest::TransferRegion { .. } => Cause::AdminMoveRegion,
+            OperatorRequest::TransferLeader { .. } => Cause::AdminTransferLeader,
+            OperatorRequest::Split { .. } => Cause::AdminSplitRegion,
         }
     }
 }

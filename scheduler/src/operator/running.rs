@@ -23,8 +23,8 @@ pub(crate) struct Operator {
     pub current: usize,
     pub created: Time,
     pub step_started: Time,
-    /// `conf_ver` when it was made: what it went up since must be explained by its own steps.
-    pub origin_conf_ver: u64,
+    /// The epoch when it was made: what `conf_ver` went up since must be explained by its own steps.
+    pub origin: RegionEpoch,
     /// Size of the Region when it was made, in KiB: what its moves weigh.
     pub weight_kib: u64,
     size_mib: u64,
@@ -78,7 +78,7 @@ impl Operator {
             current: 0,
             created: now,
             step_started: now,
-            origin_conf_ver: region.meta.epoch.conf_ver,
+            origin: region.meta.epoch,
             weight_kib,
             size_mib: region.size_mib(),
             sent: None,
@@ -92,6 +92,9 @@ impl Operator {
             region: self.region,
             kind: self.kind,
             cause: self.cause,
+            epoch: self.origin,
+            size_mib: self.size_mib,
+            limit_ms: self.steps.iter().map(|s| s.limit_ms(self.size_mib)).fold(0, u64::saturating_add),
             steps: self.steps.clone(),
             current: self.current,
             created: self.created,
@@ -208,7 +211,7 @@ impl Operator {
         now: Time,
     ) -> Option<EndReason> {
         let index = self.current;
-        let seen = region.meta.epoch.conf_ver.saturating_sub(self.origin_conf_ver);
+        let seen = region.meta.epoch.conf_ver.saturating_sub(self.origin.conf_ver);
         let explained =
             self.steps[..=index].iter().map(|s| s.explained_conf_changes(&region.meta)).sum::<u64>();
         if seen > explained {

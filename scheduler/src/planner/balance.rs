@@ -7,6 +7,7 @@ use crate::model::{Peer, PeerId, StoreId, Time};
 use crate::notes::Subject;
 use crate::operator::build::{self, Newcomer};
 use crate::operator::{Cause, OperatorKind, Step};
+use crate::producers::SchedulerName;
 use crate::refusal::Refusal;
 
 /// Between two plans for the sizes, and after one that found nothing to do.
@@ -20,7 +21,11 @@ impl Planner {
         if self.cluster.config.halt_scheduling || !self.is_prepared {
             return;
         }
-        if self.moves.is_empty() && now >= self.plan_sizes_at {
+        if self.check_scheduler(SchedulerName::BalanceRegion, now).is_err() {
+            // What has started goes on; what was planned is planned anew when it may be.
+            self.moves.clear();
+            self.planned.clear();
+        } else if self.moves.is_empty() && now >= self.plan_sizes_at {
             let scope = Scope { unhealthy: &self.unhealthy, rotation: self.rotation };
             let moves = plan_sizes(&self.cluster, &scope, now);
             let pause = if moves.is_empty() { PLAN_SIZES_IDLE_MS } else { PLAN_SIZES_MS };
@@ -30,7 +35,9 @@ impl Planner {
             self.moves = moves.into();
         }
         self.start_moves(now);
-        self.balance_leaders(now);
+        if self.check_scheduler(SchedulerName::BalanceLeader, now).is_ok() {
+            self.balance_leaders(now);
+        }
     }
 
     /// The plan in force no longer fits the cluster. What has started goes on.
@@ -43,7 +50,7 @@ impl Planner {
 
     /// Starts the moves for which both ends have a place free.
     pub(super) fn start_moves(&mut self, now: Time) {
-        if self.moves.is_empty() {
+        if self.moves.is_empty() || self.check_scheduler(SchedulerName::BalanceRegion, now).is_err() {
             return;
         }
         let mut kept = std::collections::VecDeque::new();
@@ -56,7 +63,11 @@ impl Planner {
                 Ok(()) => {
                     self.planned.remove(&next.region);
                 }
-                Err(refusal @ (Refusal::MovesInFlight { .. } | Refusal::IdsLacking { .. })) => {
+                Err(
+                    refusal @ (Refusal::MovesInFlight { .. }
+                    | Refusal::StoreLimit { .. }
+                    | Refusal::IdsLacking { .. }),
+                ) => {
                     self.notes.count(&refusal);
                     kept.push_back(next);
                 }
@@ -95,7 +106,9 @@ impl Planner {
         self.cluster.may_send(view.leader.store, weight)?;
         let next = self.next_leader_if_needed(now, &view, old).unwrap_or_default();
         let new = Newcomer::New(Peer::learner(PeerId(0), wanted.to));
-        let steps = self.with_peer_id(build::replace(&view, old, new, next))?;
+        let steps = build::replace(&view, old, new, next);
+        self.cluster.check_limits(&steps, weight, now)?;
+        let steps = self.with_peer_ids(steps)?;
         self.start_operator(now, slot, &view, OperatorKind::Region, Cause::BalanceSize, steps);
         Ok(())
     }

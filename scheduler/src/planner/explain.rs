@@ -7,6 +7,7 @@ use crate::index::ListRole;
 use crate::model::{RegionId, StoreId, Time};
 use crate::notes::Subject;
 use crate::operator::OperatorKind;
+use crate::producers::SchedulerName;
 use crate::refusal::Refusal;
 
 impl Planner {
@@ -39,8 +40,12 @@ impl Planner {
             return Some(explanation);
         }
         explanation.now.extend(self.may_start(OperatorKind::Replica).err());
+        explanation.now.extend(self.check_wish(wish, now).err());
         let mut stores = Vec::new();
         let steps = self.repair_steps(now, slot, &view, wish, &mut stores);
+        let weight = self.cluster.weight_kib(slot);
+        let limited = steps.as_ref().ok().and_then(|(_, s)| self.cluster.check_limits(s, weight, now).err());
+        explanation.now.extend(limited);
         if let Err(refusal) = steps {
             explanation.now.extend(stores);
             explanation.now.push(refusal);
@@ -59,6 +64,11 @@ impl Planner {
         Some(StoreExplanation {
             summary,
             target_size_bytes: self.target_kib(store, now).filter(|_| self.is_prepared).map(|kib| kib << 10),
+            limits: self.store_limits(now, store),
+            refuses_balance: SchedulerName::ALL
+                .into_iter()
+                .filter_map(|name| self.check_scheduler(name, now).err())
+                .collect(),
             refuses_peers: self.cluster.may_take(known, 0, now).err().into_iter().collect(),
             kept: notes.map_or_else(Vec::new, |n| n.refusals.iter().cloned().collect()),
         })
@@ -75,6 +85,8 @@ impl Planner {
             node_state: known.meta.node_state,
             liveness: known.liveness(now, &self.cluster.config),
             last_heartbeat: known.last_heartbeat,
+            leader_weight: known.weights.leader,
+            region_weight: known.weights.region,
             leader_count: leaders.count,
             region_count: lists.count(),
             learner_count: lists.role(ListRole::Learner).count,

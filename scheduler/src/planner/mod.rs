@@ -5,8 +5,10 @@ mod explain;
 mod heartbeats;
 mod id_pool;
 mod operators;
+mod producers;
 mod repair;
 mod requests;
+mod standing;
 mod stores;
 mod upkeep;
 
@@ -19,12 +21,13 @@ use crate::effect::Effect;
 use crate::index::RegionReader;
 use crate::model::{PeerId, RegionId, Time};
 use crate::notes::Notes;
+use crate::producers::Pauses;
 use crate::refusal::RefusalKind;
 
 pub use id_pool::IdRange;
 
 use id_pool::IdPool;
-use operators::Operators;
+pub(crate) use operators::Operators;
 
 /// Ids for the pieces of a split.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,13 +48,14 @@ pub struct SplitIds {
 /// The planner. Deterministic: the same calls with the same seed give the same effects, byte for byte.
 #[derive(Debug)]
 pub struct Planner {
-    cluster: Cluster,
-    operators: Operators,
+    pub(crate) cluster: Cluster,
+    pub(crate) operators: Operators,
     ids: IdPool,
-    notes: Notes,
+    pub(crate) notes: Notes,
+    pauses: Pauses,
     effects: VecDeque<Effect>,
     /// Regions that do not satisfy the rule, as far as was seen. Those without an operator are tried in turn.
-    unhealthy: BTreeSet<RegionId>,
+    pub(crate) unhealthy: BTreeSet<RegionId>,
     /// Where the next turn begins.
     unhealthy_from: RegionId,
     /// An operator ended: places are free.
@@ -81,6 +85,7 @@ impl Planner {
             operators: Operators::default(),
             ids: IdPool::default(),
             notes: Notes::default(),
+            pauses: Pauses::default(),
             effects: VecDeque::new(),
             unhealthy: BTreeSet::new(),
             unhealthy_from: RegionId(0),

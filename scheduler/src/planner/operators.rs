@@ -28,7 +28,7 @@ struct Running {
 
 /// All that run.
 #[derive(Debug, Default)]
-pub(super) struct Operators {
+pub(crate) struct Operators {
     running: BTreeMap<RegionId, Running>,
     looks: BTreeSet<(Time, RegionId)>,
     counts: BTreeMap<OperatorKind, usize>,
@@ -42,6 +42,11 @@ impl Operators {
 
     pub fn view(&self, region: RegionId) -> Option<OperatorView> {
         self.running.get(&region).map(|r| r.operator.view())
+    }
+
+    /// The kind of the Region's operator.
+    pub fn kind(&self, region: RegionId) -> Option<OperatorKind> {
+        self.running.get(&region).map(|r| r.operator.kind)
     }
 
     /// How many of this kind run.
@@ -79,6 +84,12 @@ impl Planner {
         self.operators.running.values().map(|r| r.operator.view())
     }
 
+    /// How many operators of this kind run.
+    #[must_use]
+    pub fn operator_count(&self, kind: OperatorKind) -> usize {
+        self.operators.count(kind)
+    }
+
     /// Ends the Region's operator. What it has done stays done; the checkers look at the Region afresh.
     ///
     /// # Errors
@@ -88,6 +99,19 @@ impl Planner {
         let ended = OperatorChange::Ended(EndReason::Cancelled("on request"));
         self.end_operator(now, gone, vec![ended]);
         Ok(())
+    }
+
+    /// Ends all operators, as `cancel_operator` does. Returns how many there were.
+    pub fn cancel_all_operators(&mut self, now: Time) -> usize {
+        let regions: Vec<RegionId> = self.operators.running.keys().copied().collect();
+        regions.iter().filter(|region| self.cancel_operator(now, **region).is_ok()).count()
+    }
+
+    /// One that a person asked for takes the place of what the planner had in mind for the Region.
+    pub(super) fn replace_operator(&mut self, now: Time, region: RegionId) {
+        if let Some(gone) = self.operators.remove(region) {
+            self.end_operator(now, gone, vec![OperatorChange::Ended(EndReason::Replaced)]);
+        }
     }
 
     /// Whether one more operator of this kind may start.
@@ -122,6 +146,7 @@ impl Planner {
         self.operators.last_id += 1;
         let id = OperatorId(self.operators.last_id);
         let weight_kib = self.cluster.weight_kib(slot);
+        self.cluster.take_limits(&steps, weight_kib, now);
         let operator = Operator::new(id, kind, cause, steps, view, weight_kib, now);
         let created = OperatorChange::Created(operator.view());
         self.log(now, &operator, created);

@@ -1,5 +1,7 @@
 //! Repairs: from a wish of the checker to an operator, within the limits.
 
+use std::collections::BTreeMap;
+
 use super::Planner;
 use crate::checker::{self, Wish};
 use crate::index::{Slot, flag};
@@ -7,6 +9,7 @@ use crate::model::{Peer, PeerId, RegionId, RegionView, StoreId, Time};
 use crate::notes::Subject;
 use crate::operator::build::{self, Newcomer};
 use crate::operator::{Cause, OperatorKind, Step, guard};
+use crate::producers::CheckerName;
 use crate::refusal::Refusal;
 
 /// Unhealthy Regions looked at when an operator has ended.
@@ -70,10 +73,38 @@ impl Planner {
         stores: &mut Vec<Refusal>,
     ) -> Result<(), Refusal> {
         self.may_start(OperatorKind::Replica)?;
+        self.check_wish(wish, now)?;
         let (cause, steps) = self.repair_steps(now, slot, view, wish, stores)?;
-        let steps = self.with_peer_id(steps)?;
+        self.cluster.check_limits(&steps, self.cluster.weight_kib(slot), now)?;
+        let steps = self.with_peer_ids(steps)?;
         self.start_operator(now, slot, view, OperatorKind::Replica, cause, steps);
         Ok(())
+    }
+
+    /// Whether anybody may make an operator for this wish just now.
+    ///
+    /// # Errors
+    /// `CheckerPaused` or `SwitchedOff`.
+    pub(super) fn check_wish(&self, wish: Wish, now: Time) -> Result<(), Refusal> {
+        let config = &self.cluster.config;
+        let (checker, is_on, item) = match wish {
+            Wish::LeaveJoint => (CheckerName::JointState, true, ""),
+            Wish::Replace { cause: Cause::ReplaceDownPeer, .. }
+            | Wish::Remove { cause: Cause::ReplaceDownPeer, .. } => {
+                (CheckerName::Rule, config.enable_remove_down_replica, "enable-remove-down-replica")
+            }
+            Wish::Replace { .. } | Wish::Remove { cause: Cause::ReplaceOfflinePeer, .. } => {
+                (CheckerName::Rule, config.enable_replace_offline_replica, "enable-replace-offline-replica")
+            }
+            Wish::Remove { .. } => {
+                (CheckerName::Rule, config.enable_remove_extra_replica, "enable-remove-extra-replica")
+            }
+            Wish::Add | Wish::Promote(_) | Wish::WaitFor(_) => {
+                (CheckerName::Rule, config.enable_make_up_replica, "enable-make-up-replica")
+            }
+        };
+        self.check_checker(checker, now)?;
+        if is_on { Ok(()) } else { Err(Refusal::SwitchedOff(item)) }
     }
 
     /// The steps for a wish; a new Peer still has id 0.
@@ -139,16 +170,28 @@ impl Planner {
         self.cluster.choose_leader(view, leaving.id, now).map(Some)
     }
 
-    /// Draws the id of the new Peer, if the steps have one.
-    pub(super) fn with_peer_id(&mut self, mut steps: Vec<Step>) -> Result<Vec<Step>, Refusal> {
-        let is_new = |p: &Peer| p.id == PeerId(0);
-        if !steps.iter().any(|s| matches!(s, Step::AddLearner(peer) if is_new(peer))) {
-            return Ok(steps);
+    /// Draws ids for the new Peers in the steps: those that still have id 0, told apart by their Stores.
+    pub(super) fn with_peer_ids(&mut self, mut steps: Vec<Step>) -> Result<Vec<Step>, Refusal> {
+        let mut ids: BTreeMap<StoreId, PeerId> = BTreeMap::new();
+        for step in &steps {
+            if let Step::AddLearner(peer) = step
+                && peer.id == PeerId(0)
+            {
+                ids.insert(peer.store, PeerId(0));
+            }
         }
-        let id = self.ids.take().ok_or(Refusal::IdsLacking { needed: 1, available: 0 })?;
+        let (needed, available) = (ids.len() as u64, self.ids.available());
+        if needed > available {
+            return Err(Refusal::IdsLacking { needed, available });
+        }
+        for id in ids.values_mut() {
+            *id = PeerId(self.ids.take().ok_or(Refusal::IdsLacking { needed, available })?);
+        }
         let name = |peer: &mut Peer| {
-            if is_new(peer) {
-                peer.id = PeerId(id);
+            if peer.id == PeerId(0)
+                && let Some(id) = ids.get(&peer.store)
+            {
+                peer.id = *id;
             }
         };
         for step in &mut steps {

@@ -6,10 +6,10 @@ use bytes::Bytes;
 
 use super::{Planner, SplitGrant, SplitIds};
 use crate::effect::{Effect, SplitPolicy};
-use crate::index::Slot;
+use crate::index::REGION_PEERS_MAX;
 use crate::model::{OperatorId, Peer, PeerId, PeerRole, RegionEpoch, RegionId, RegionView, StoreId, Time};
 use crate::operator::build::{self, Newcomer};
-use crate::operator::{Cause, OperatorKind, OperatorRequest, Step, guard};
+use crate::operator::{OperatorKind, OperatorRequest, Step, TargetRole};
 use crate::refusal::Refusal;
 
 /// New Regions that one request may ask for; stores ask for at most a few dozen.
@@ -43,6 +43,9 @@ impl Planner {
     ) -> Result<SplitGrant, Refusal> {
         if self.cluster.config.halt_scheduling {
             return Err(Refusal::Halted);
+        }
+        if !self.cluster.config.enable_tikv_split_region {
+            return Err(Refusal::SwitchedOff("enable-tikv-split-region"));
         }
         let slot = self.cluster.index.find(region).ok_or(Refusal::UnknownRegion(region))?;
         let view = self.cluster.index.view(slot);
@@ -83,47 +86,52 @@ impl Planner {
     fn try_add(&mut self, now: Time, request: &OperatorRequest) -> Result<OperatorId, Refusal> {
         let region = request.region();
         let slot = self.cluster.index.find(region).ok_or(Refusal::UnknownRegion(region))?;
-        if self.operators.runs(region) {
+        if self.operators.kind(region) == Some(OperatorKind::Admin) {
             return Err(Refusal::OperatorRuns(region));
         }
         let view = self.cluster.index.view(slot);
         if view.meta.is_joint() {
             return Err(Refusal::Joint(region));
         }
-        let steps = self.requested_steps(now, slot, &view, request)?;
-        let steps = self.with_peer_id(steps)?;
-        Ok(self.start_operator(now, slot, &view, OperatorKind::Admin, Cause::Admin, steps))
+        let steps = self.requested_steps(now, &view, request)?;
+        if steps.is_empty() {
+            return Err(Refusal::NothingToDo(region));
+        }
+        let steps = self.with_peer_ids(steps)?;
+        self.replace_operator(now, region);
+        Ok(self.start_operator(now, slot, &view, OperatorKind::Admin, request.cause(), steps))
     }
 
     fn requested_steps(
         &self,
         now: Time,
-        slot: Slot,
         view: &RegionView,
         request: &OperatorRequest,
     ) -> Result<Vec<Step>, Refusal> {
         match request {
             OperatorRequest::AddPeer { store, .. } => {
-                Ok(build::add(self.requested_newcomer(now, slot, view, *store)?))
+                Ok(build::add(self.requested_newcomer(now, view, *store)?))
             }
             OperatorRequest::AddLearner { store, .. } => {
-                let Newcomer::New(peer) = self.requested_newcomer(now, slot, view, *store)? else {
+                let Newcomer::New(peer) = self.requested_newcomer(now, view, *store)? else {
                     return Err(Refusal::HoldsReplica(*store));
                 };
                 Ok(vec![Step::AddLearner(peer)])
             }
             OperatorRequest::RemovePeer { store, .. } => {
+                // Whether enough healthy voters stay is judged before its step is said, as for every operator: the person
+                // may have an `add-peer` under way first.
                 let old = *view.meta.peer_on(*store).ok_or(Refusal::HoldsNoReplica(*store))?;
-                guard::check_removable(&old, view, &self.cluster, now)?;
                 let next = self.next_leader_if_needed(now, view, old)?;
                 Ok(build::remove(view, old, next))
             }
             OperatorRequest::TransferPeer { from, to, .. } => {
                 let old = *view.meta.peer_on(*from).ok_or(Refusal::HoldsNoReplica(*from))?;
-                let new = self.requested_newcomer(now, slot, view, *to)?;
+                let new = self.requested_newcomer(now, view, *to)?;
                 let next = self.next_leader_if_needed(now, view, old).unwrap_or_default();
                 Ok(build::replace(view, old, new, next))
             }
+            OperatorRequest::TransferRegion { targets, .. } => self.rearranged(now, view, targets),
             OperatorRequest::TransferLeader { to, .. } => {
                 let to = *view.meta.peer_on(*to).ok_or(Refusal::HoldsNoReplica(*to))?;
                 self.check_can_lead(now, view, &to)?;
@@ -137,21 +145,61 @@ impl Planner {
         }
     }
 
-    /// A learner that is there may be promoted; otherwise the Store must be fit for a new Peer.
-    fn requested_newcomer(
+    fn rearranged(
         &self,
         now: Time,
-        slot: Slot,
         view: &RegionView,
-        store: StoreId,
-    ) -> Result<Newcomer, Refusal> {
+        targets: &[(StoreId, TargetRole)],
+    ) -> Result<Vec<Step>, Refusal> {
+        check_targets(targets)?;
+        let placed = |(store, role): &(StoreId, TargetRole)| {
+            let known = self.cluster.stores.get(*store).ok_or(Refusal::UnknownStore(*store))?;
+            let peer = match view.meta.peer_on(*store) {
+                Some(peer) => *peer,
+                None => {
+                    known.check_heard(now, &self.cluster.config)?;
+                    Peer::learner(PeerId(0), *store)
+                }
+            };
+            match role {
+                TargetRole::Voter | TargetRole::Leader | TargetRole::Follower => Ok(build::as_voter(peer)),
+                TargetRole::Learner => Ok(build::as_learner(peer)),
+            }
+        };
+        let peers = targets.iter().map(placed).collect::<Result<Vec<Peer>, Refusal>>()?;
+        let role_on = |store| targets.iter().find(|(s, _)| *s == store).map(|(_, role)| *role);
+        let leads = |role| matches!(role, Some(TargetRole::Voter | TargetRole::Leader));
+        let wanted = targets.iter().find(|(_, role)| *role == TargetRole::Leader).map(|(store, _)| *store);
+        let next = match wanted {
+            Some(store) => Some(store),
+            None if leads(role_on(view.leader.store)) => None,
+            // Whoever has a vote already leads at once; of them, whose Store leads least for its weight.
+            None => {
+                let may = peers.iter().filter(|p| role_on(p.store) == Some(TargetRole::Voter));
+                let least = may.min_by_key(|p| {
+                    let is_new = view.meta.peer(p.id).is_none_or(|p| p.role != PeerRole::Voter);
+                    let after = self.cluster.virtual_leaders(p.store) + 1;
+                    (is_new, self.cluster.leader_weight(p.store).scale(after), p.store)
+                });
+                Some(least.ok_or(Refusal::NoLeaderTarget(view.meta.id))?.store)
+            }
+        };
+        let next = next.and_then(|store| peers.iter().find(|p| p.store == store)).copied();
+        if let Some(next) = next.filter(|p| view.is_ailing(p.id)) {
+            return Err(Refusal::Ailing(next.id));
+        }
+        Ok(build::rearrange(view, &peers, next))
+    }
+
+    /// A learner that is there may be promoted; otherwise the Store must be heard. A person's wish waits for no limit.
+    fn requested_newcomer(&self, now: Time, view: &RegionView, store: StoreId) -> Result<Newcomer, Refusal> {
         let known = self.cluster.stores.get(store).ok_or(Refusal::UnknownStore(store))?;
         match view.meta.peer_on(store) {
             Some(peer) if peer.role != PeerRole::Learner => Err(Refusal::HoldsReplica(store)),
             Some(peer) if view.is_ailing(peer.id) => Err(Refusal::Ailing(peer.id)),
             Some(peer) => Ok(Newcomer::Present(*peer)),
             None => {
-                self.cluster.may_take(known, self.cluster.weight_kib(slot), now)?;
+                known.check_heard(now, &self.cluster.config)?;
                 Ok(Newcomer::New(Peer::learner(PeerId(0), store)))
             }
         }
@@ -165,10 +213,27 @@ impl Planner {
             return Err(Refusal::Ailing(to.id));
         }
         if view.leader.id == to.id {
-            return Err(Refusal::BadRequest("this peer leads already"));
+            return Err(Refusal::NothingToDo(view.meta.id));
         }
         let store = self.cluster.stores.get(to.store).ok_or(Refusal::UnknownStore(to.store))?;
         store.may_lead(now, &self.cluster.config)
+    }
+}
+
+fn check_targets(targets: &[(StoreId, TargetRole)]) -> Result<(), Refusal> {
+    let bad = |what| Err(Refusal::BadRequest(what));
+    let count = |wanted| targets.iter().filter(|(_, role)| *role == wanted).count();
+    let stores: BTreeSet<StoreId> = targets.iter().map(|(store, _)| *store).collect();
+    if stores.len() != targets.len() {
+        return bad("each store is to be named once");
+    }
+    if targets.len() > REGION_PEERS_MAX {
+        return bad("a region has at most 64 peers");
+    }
+    match (count(TargetRole::Leader), count(TargetRole::Voter)) {
+        (0, 0) => bad("a store with the role leader or voter is needed"),
+        (0 | 1, _) => Ok(()),
+        (_, _) => bad("one store at most may have the role leader"),
     }
 }
 

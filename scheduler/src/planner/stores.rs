@@ -1,7 +1,7 @@
 //! What is told of Stores.
 
 use super::Planner;
-use crate::model::{Liveness, NodeState, StoreId, StoreMeta, StoreState, StoreStats, Time};
+use crate::model::{Liveness, NodeState, StoreId, StoreMeta, StoreState, StoreStats, StoreWeights, Time};
 use crate::refusal::Refusal;
 use crate::stores::Stream;
 
@@ -24,6 +24,7 @@ impl Planner {
             StoreState::Tombstone => {
                 self.queue_store(id);
                 self.cluster.index.forget_led_by(id);
+                self.cluster.limits.forget(id);
             }
         }
         self.drop_plan();
@@ -32,12 +33,31 @@ impl Planner {
         Ok(())
     }
 
+    /// How much a Store shall have compared with others.
+    ///
+    /// # Errors
+    /// `Refusal::UnknownStore`.
+    pub fn handle_store_weights(
+        &mut self,
+        now: Time,
+        store: StoreId,
+        weights: StoreWeights,
+    ) -> Result<(), Refusal> {
+        let known = self.cluster.stores.get_mut(store).ok_or(Refusal::UnknownStore(store))?;
+        if known.weights != weights {
+            known.weights = weights;
+            self.drop_plan();
+            self.upkeep_at = now;
+        }
+        Ok(())
+    }
+
     /// One Store heartbeat.
     ///
     /// # Errors
     /// `Refusal::UnknownStore`, or `Refusal::StoreLeaves` for a Store that is gone for good.
     pub fn handle_store_heartbeat(&mut self, now: Time, stats: StoreStats) -> Result<(), Refusal> {
-        let config = self.cluster.config;
+        let config = &self.cluster.config;
         let Some(store) = self.cluster.stores.get_mut(stats.store) else {
             let refusal = Refusal::UnknownStore(stats.store);
             self.notes.count(&refusal);
@@ -48,7 +68,7 @@ impl Planner {
             self.notes.count(&refusal);
             return Err(refusal);
         }
-        let was_heard = store.liveness(now, &config) == Liveness::Connected;
+        let was_heard = store.liveness(now, config) == Liveness::Connected;
         store.stats = stats;
         store.last_heartbeat = Some(now);
         if store.stream == Stream::Closed {

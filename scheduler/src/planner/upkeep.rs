@@ -45,11 +45,11 @@ impl Planner {
     }
 
     fn watch_stores(&mut self, now: Time) {
-        let config = self.cluster.config;
+        let config = &self.cluster.config;
         let mut lost = Vec::new();
         for store in self.cluster.stores.iter_mut() {
             let is_down =
-                store.liveness(now, &config) == Liveness::Down && store.state() != StoreState::Tombstone;
+                store.liveness(now, config) == Liveness::Down && store.state() != StoreState::Tombstone;
             if is_down && !store.is_lost {
                 lost.push(store.meta.id);
             }

@@ -157,7 +157,7 @@ impl Cluster {
 
     /// A planner that knows nothing takes over and learns all from heartbeats.
     pub fn new_planner(&mut self, seed: u64) {
-        self.planner = Planner::new(*self.planner.config(), seed, self.now);
+        self.planner = Planner::new(self.planner.config().clone(), seed, self.now);
         self.log.clear();
         let ids: Vec<u64> = self.stores.keys().map(|s| s.0).collect();
         for id in ids {

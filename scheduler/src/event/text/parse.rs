@@ -6,12 +6,15 @@ use std::str::FromStr;
 use bytes::Bytes;
 
 use super::BadEvent;
-use super::words::{down_peer, epoch, label, node_state, number, peer, policy, unhex};
+use super::words::{
+    checker, down_peer, epoch, label, limit, node_state, number, peer, policy, scheduler, store_limit,
+    switch_off, target, unhex,
+};
 use crate::config::Config;
 use crate::event::{Event, Input};
 use crate::model::{
     Flow, NodeState, PeerId, RegionEpoch, RegionId, RegionMeta, RegionReport, StoreId, StoreMeta, StoreStats,
-    Time,
+    StoreWeights, Time, Weight,
 };
 use crate::operator::OperatorRequest;
 use crate::planner::IdRange;
@@ -48,6 +51,22 @@ impl FromStr for Event {
             },
             "add-operator" => Input::AddOperator(fields.operator_request()?),
             "cancel-operator" => Input::CancelOperator(RegionId(fields.number("region")?)),
+            "cancel-all-operators" => Input::CancelAllOperators,
+            "store-weights" => Input::StoreWeights {
+                store: StoreId(fields.number("store")?),
+                weights: StoreWeights {
+                    leader: Weight(fields.number("leader")?),
+                    region: Weight(fields.number("region")?),
+                },
+            },
+            "pause-scheduler" => Input::PauseScheduler {
+                scheduler: scheduler(fields.text("scheduler"))?,
+                for_ms: fields.number("for")?,
+            },
+            "pause-checker" => Input::PauseChecker {
+                checker: checker(fields.text("checker"))?,
+                for_ms: fields.number("for")?,
+            },
             "tick" => Input::Tick,
             other => return Err(BadEvent::new(format!("`{other}` is no input"))),
         };
@@ -144,7 +163,8 @@ impl Fields<'_> {
     }
 
     fn config(&mut self) -> Result<Config, BadEvent> {
-        Ok(Config {
+        let off: Vec<String> = self.list("off", |word| Ok(word.to_owned()))?;
+        let mut config = Config {
             max_replicas: self.count("max-replicas")?,
             max_store_down_time_ms: self.number("max-store-down-time")?,
             halt_scheduling: self.number("halt")? != 0,
@@ -154,7 +174,13 @@ impl Fields<'_> {
             max_snapshot_count: self.number("max-snapshots")?,
             max_pending_peer_count: self.number("max-pending")?,
             low_space_per_mille: self.number("low-space")?,
-        })
+            default_store_limit: limit(self.text("store-limit"))?,
+            store_limits: self.list("store-limits", store_limit)?.into_iter().collect(),
+            schedulers: self.list("schedulers", scheduler)?.into_iter().collect(),
+            ..Config::default()
+        };
+        off.iter().try_for_each(|word| switch_off(&mut config, word))?;
+        Ok(config)
     }
 
     fn operator_request(&mut self) -> Result<OperatorRequest, BadEvent> {
@@ -169,6 +195,9 @@ impl Fields<'_> {
                 OperatorRequest::TransferPeer { region, from: store("from")?, to: store("to")? }
             }
             "transfer-leader" => OperatorRequest::TransferLeader { region, to: store("to")? },
+            "transfer-region" => {
+                OperatorRequest::TransferRegion { region, targets: self.list("targets", target)? }
+            }
             "split" => OperatorRequest::Split {
                 region,
                 policy: policy(self.text("policy"))?,

@@ -6,11 +6,12 @@ use crate::config::Config;
 use crate::effect::SplitPolicy;
 use crate::event::{Event, Input};
 use crate::model::{
-    DownPeer, Flow, NodeState, Peer, PeerId, PeerRole, RegionEpoch, RegionId, RegionMeta, RegionReport,
-    StoreId, StoreLabel, StoreMeta, StoreStats, Time,
+    DownPeer, Flow, NodeState, Peer, PeerId, PeerRole, Rate, RegionEpoch, RegionId, RegionMeta, RegionReport,
+    StoreId, StoreLabel, StoreLimit, StoreMeta, StoreStats, StoreWeights, Time, Weight,
 };
-use crate::operator::OperatorRequest;
+use crate::operator::{OperatorRequest, TargetRole};
 use crate::planner::IdRange;
+use crate::producers::{CheckerName, SchedulerName};
 
 fn comes_back(input: Input) {
     let event = Event { at: Time(12), input };
@@ -71,6 +72,23 @@ fn every_input_comes_back_as_it_was_written() {
     let keys = vec![Bytes::from_static(b"k"), Bytes::from_static(b"l")];
     comes_back(Input::AddOperator(OperatorRequest::Split { region, policy: SplitPolicy::UseKey, keys }));
     comes_back(Input::CancelOperator(region));
+    let targets = vec![(StoreId(1), TargetRole::Leader), (StoreId(2), TargetRole::Learner)];
+    comes_back(Input::AddOperator(OperatorRequest::TransferRegion { region, targets }));
+    comes_back(Input::CancelAllOperators);
+    let weights = StoreWeights { leader: Weight(0), region: Weight(500) };
+    comes_back(Input::StoreWeights { store, weights });
+    let scheduler = SchedulerName::BalanceLeader;
+    comes_back(Input::PauseScheduler { scheduler, for_ms: 30_000 });
+    comes_back(Input::PauseChecker { checker: CheckerName::Rule, for_ms: 0 });
+    let limit = StoreLimit { add_peer: Rate(7), remove_peer: Rate::UNLIMITED };
+    comes_back(Input::Config(Config {
+        default_store_limit: limit,
+        store_limits: [(StoreId(3), StoreLimit::default())].into(),
+        schedulers: [SchedulerName::BalanceRegion].into(),
+        enable_make_up_replica: false,
+        enable_tikv_split_region: false,
+        ..Config::default()
+    }));
     comes_back(Input::Tick);
 }
 

@@ -3,8 +3,13 @@
 use bytes::Bytes;
 
 use super::BadEvent;
+use crate::config::Config;
 use crate::effect::SplitPolicy;
-use crate::model::{DownPeer, NodeState, Peer, PeerId, PeerRole, RegionEpoch, StoreId, StoreLabel};
+use crate::model::{
+    DownPeer, NodeState, Peer, PeerId, PeerRole, Rate, RegionEpoch, StoreId, StoreLabel, StoreLimit,
+};
+use crate::operator::TargetRole;
+use crate::producers::{CheckerName, SchedulerName};
 
 pub(super) fn number(text: &str) -> Result<u64, BadEvent> {
     text.parse().map_err(|_| BadEvent::new(format!("`{text}` is no number")))
@@ -84,6 +89,66 @@ pub(super) fn policy(text: &str) -> Result<SplitPolicy, BadEvent> {
     let all = [SplitPolicy::Scan, SplitPolicy::Approximate, SplitPolicy::UseKey];
     let found = all.into_iter().find(|p| policy_name(*p) == text);
     found.ok_or_else(|| BadEvent::new(format!("`{text}` is no policy of a split")))
+}
+
+pub(super) fn limit_text(limit: &StoreLimit) -> String {
+    format!("{}:{}", limit.add_peer.0, limit.remove_peer.0)
+}
+
+pub(super) fn limit(text: &str) -> Result<StoreLimit, BadEvent> {
+    let (add, remove) =
+        text.split_once(':').ok_or_else(|| BadEvent::new("a limit is add-peer:remove-peer"))?;
+    Ok(StoreLimit { add_peer: Rate(number(add)?), remove_peer: Rate(number(remove)?) })
+}
+
+pub(super) fn store_limit(text: &str) -> Result<(StoreId, StoreLimit), BadEvent> {
+    let (store, rest) =
+        text.split_once(':').ok_or_else(|| BadEvent::new("a store's limit is store:add-peer:remove-peer"))?;
+    Ok((StoreId(number(store)?), limit(rest)?))
+}
+
+pub(super) fn target(text: &str) -> Result<(StoreId, TargetRole), BadEvent> {
+    let (store, role) = text.split_once(':').ok_or_else(|| BadEvent::new("a target is store:role"))?;
+    let role =
+        TargetRole::of_name(role).ok_or_else(|| BadEvent::new(format!("`{role}` is no role of a target")))?;
+    Ok((StoreId(number(store)?), role))
+}
+
+pub(super) fn scheduler(text: &str) -> Result<SchedulerName, BadEvent> {
+    SchedulerName::of_name(text).ok_or_else(|| BadEvent::new(format!("`{text}` is no scheduler")))
+}
+
+pub(super) fn checker(text: &str) -> Result<CheckerName, BadEvent> {
+    CheckerName::of_name(text).ok_or_else(|| BadEvent::new(format!("`{text}` is no checker")))
+}
+
+/// The switches of the configuration, each with its word.
+fn switches(config: &mut Config) -> [(&'static str, &mut bool); 5] {
+    [
+        ("split", &mut config.enable_tikv_split_region),
+        ("remove-down", &mut config.enable_remove_down_replica),
+        ("replace-offline", &mut config.enable_replace_offline_replica),
+        ("make-up", &mut config.enable_make_up_replica),
+        ("remove-extra", &mut config.enable_remove_extra_replica),
+    ]
+}
+
+/// The words of the switches that are off.
+pub(super) fn off_names(config: &Config) -> impl Iterator<Item = &'static str> {
+    let mut copy = config.clone();
+    let off: Vec<&'static str> =
+        switches(&mut copy).into_iter().filter(|(_, on)| !**on).map(|(word, _)| word).collect();
+    off.into_iter()
+}
+
+pub(super) fn switch_off(config: &mut Config, word: &str) -> Result<(), BadEvent> {
+    match switches(config).into_iter().find(|(known, _)| *known == word) {
+        Some((_, on)) => {
+            *on = false;
+            Ok(())
+        }
+        None => Err(BadEvent::new(format!("`{word}` is no switch"))),
+    }
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::words::{epoch_text, hex, node_state_name, peer_text, policy_name};
+use super::words::{epoch_text, hex, limit_text, node_state_name, off_names, peer_text, policy_name};
 use crate::config::Config;
 use crate::event::{Event, Input};
-use crate::model::{PeerId, RegionReport, StoreLabel, StoreStats, Time};
-use crate::operator::OperatorRequest;
+use crate::model::{PeerId, RegionReport, StoreId, StoreLabel, StoreStats, Time};
+use crate::operator::{OperatorRequest, TargetRole};
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -36,6 +36,22 @@ impl fmt::Display for Event {
             }
             Input::AddOperator(request) => line.add_operator(request),
             Input::CancelOperator(region) => line.of_id("cancel-operator", "region", region.0),
+            Input::CancelAllOperators => line.name("cancel-all-operators"),
+            Input::StoreWeights { store, weights } => {
+                line.of_id("store-weights", "store", store.0)?;
+                line.number("leader", weights.leader.0)?;
+                line.number("region", weights.region.0)
+            }
+            Input::PauseScheduler { scheduler, for_ms } => {
+                line.name("pause-scheduler")?;
+                line.text("scheduler", scheduler.name())?;
+                line.number("for", *for_ms)
+            }
+            Input::PauseChecker { checker, for_ms } => {
+                line.name("pause-checker")?;
+                line.text("checker", checker.name())?;
+                line.number("for", *for_ms)
+            }
             Input::Tick => line.name("tick"),
         }
     }
@@ -112,7 +128,12 @@ impl Line<'_, '_> {
         self.number("replica-limit", config.replica_schedule_limit as u64)?;
         self.number("max-snapshots", config.max_snapshot_count)?;
         self.number("max-pending", config.max_pending_peer_count)?;
-        self.number("low-space", config.low_space_per_mille)
+        self.number("low-space", config.low_space_per_mille)?;
+        self.text("store-limit", &limit_text(&config.default_store_limit))?;
+        let own = config.store_limits.iter();
+        self.list("store-limits", own.map(|(store, limit)| format!("{store}:{}", limit_text(limit))))?;
+        self.list("schedulers", config.schedulers.iter().map(|s| s.name().to_owned()))?;
+        self.list("off", off_names(config).map(str::to_owned))
     }
 
     fn add_operator(&mut self, request: &OperatorRequest) -> fmt::Result {
@@ -124,6 +145,7 @@ impl Line<'_, '_> {
                 ("transfer-peer", vec![("from", from.0), ("to", to.0)])
             }
             OperatorRequest::TransferLeader { to, .. } => ("transfer-leader", vec![("to", to.0)]),
+            OperatorRequest::TransferRegion { .. } => ("transfer-region", vec![]),
             OperatorRequest::Split { .. } => ("split", vec![]),
         };
         self.of_id("add-operator", "region", request.region().0)?;
@@ -135,6 +157,10 @@ impl Line<'_, '_> {
             OperatorRequest::Split { policy, keys, .. } => {
                 self.text("policy", policy_name(*policy))?;
                 self.list("keys", keys.iter().map(|k| hex(k)))
+            }
+            OperatorRequest::TransferRegion { targets, .. } => {
+                let target = |(store, role): &(StoreId, TargetRole)| format!("{store}:{}", role.name());
+                self.list("targets", targets.iter().map(target))
             }
             OperatorRequest::AddPeer { .. }
             | OperatorRequest::AddLearner { .. }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::columns::{Ailing, Line, Slot};
 use super::page::{Page, PageNo};
+use super::placement::StoreSlot;
 use super::reader::RegionReader;
 use crate::model::{RegionId, StoreId};
 
@@ -71,5 +72,12 @@ impl RegionReader {
         let is_it = |slot| columns.with_line(slot, |line, _| line.id() == id).unwrap_or(false);
         let slot = self.shared.ids.find(id, is_it)?;
         columns.with_line(slot, |line, _| line.page())
+    }
+}
+
+impl Page {
+    /// The number of the Store that leads this entry; none for a hole or an unknown leader.
+    pub(crate) fn leader_slot(&self, at: usize) -> Option<StoreSlot> {
+        self.stores(at).get(self.entries[at].leader as usize).copied()
     }
 }

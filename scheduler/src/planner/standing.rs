@@ -1,0 +1,128 @@
+//! What a survey needs of the planner: a small copy, made in the time of a few heartbeats.
+
+use std::collections::BTreeMap;
+
+use super::Planner;
+use crate::index::{ListRole, StoreLists};
+use crate::model::{NodeState, RegionId, StoreId, StoreState, Time};
+use crate::refusal::{Refusal, RefusalKind};
+use crate::stores::{Store, Stream};
+use crate::survey::{Drain, OPERATORS_MAX, RepairStop, Standing, StoreStanding};
+
+/// Regions looked at for each drain, and for all repairs together. Each costs a look at all Stores.
+const DRAIN_LOOKS: usize = 8;
+const REPAIR_LOOKS: usize = 16;
+/// Drains that are looked into at a time; the others are taken to go on.
+const DRAINS_MAX: usize = 8;
+
+impl Planner {
+    /// How Stores, drains and repairs stand.
+    #[must_use]
+    pub fn standing(&self, now: Time) -> Standing {
+        let leaving = self.cluster.stores.iter().filter(|s| s.state() == StoreState::Offline);
+        Standing {
+            at: now,
+            began: self.began,
+            max_replicas: self.cluster.config.max_replicas,
+            halted: self.cluster.config.halt_scheduling,
+            stores: self.cluster.stores.iter().map(|store| self.store_standing(now, store)).collect(),
+            drains: leaving.enumerate().map(|(n, s)| self.drain(now, s.meta.id, n < DRAINS_MAX)).collect(),
+            repairs: self.stopped_repairs(now),
+            operators: self.operators().map(|operator| operator.region).take(OPERATORS_MAX).collect(),
+        }
+    }
+
+    fn store_standing(&self, now: Time, store: &Store) -> StoreStanding {
+        let lists = self.cluster.index.store(store.meta.id);
+        let low_space = match store.may_take(now, &self.cluster.config, 0) {
+            Err(Refusal::LowSpace { used_per_mille, limit_per_mille, .. }) => {
+                Some((used_per_mille, limit_per_mille))
+            }
+            Ok(()) | Err(_) => None,
+        };
+        StoreStanding {
+            store: store.meta.id,
+            node_state: store.meta.node_state,
+            liveness: store.liveness(now, &self.cluster.config),
+            stream_broke: store.stream == Stream::Closed,
+            was_heard: store.last_heartbeat.is_some(),
+            silent_since: Time(now.0.saturating_sub(store.silent_ms(now))),
+            reported_replicas: store.stats.region_count,
+            known_replicas: lists.map_or(0, StoreLists::count),
+            bytes: lists.map_or(0, |l| l.weight_kib() << 10),
+            low_space,
+        }
+    }
+
+    fn drain(&self, now: Time, store: StoreId, look: bool) -> Drain {
+        let lists = self.cluster.index.store(store);
+        let left = lists.map_or(0, StoreLists::count);
+        let left_bytes = lists.map_or(0, |l| l.weight_kib() << 10);
+        let first = lists.into_iter().flat_map(|l| ListRole::ALL.into_iter().flat_map(|r| l.role(r).all(0)));
+        let looked: Vec<RegionId> =
+            first.take(DRAIN_LOOKS).map(|slot| self.cluster.index.line(slot).id()).collect();
+        let stopped = if look { self.stopped(now, &looked, left) } else { Vec::new() };
+        // One that goes on, or waits only for its turn, shows that the drain does.
+        let stopped = stopped.into_iter().reduce(|mut all, other| {
+            all.regions.extend(other.regions);
+            all
+        });
+        let stopped = stopped.filter(|stop| stop.regions.len() == stop.looked);
+        Drain { store, left, left_bytes, stopped }
+    }
+
+    /// Regions that wait for a repair and are refused for a reason that lasts; those of a drain are told there.
+    fn stopped_repairs(&self, now: Time) -> Vec<RepairStop> {
+        let waiting = self.unhealthy.len() as u64;
+        let looked: Vec<RegionId> = self.unhealthy.iter().copied().take(REPAIR_LOOKS).collect();
+        let drained = |region: &RegionId| {
+            self.cluster.index.find(*region).is_some_and(|slot| {
+                self.cluster.index.replicas(slot).iter().any(|(store, _)| {
+                    let known = self.cluster.stores.get(self.cluster.index.store_id(*store));
+                    known.is_some_and(|s| s.meta.node_state == NodeState::Removing)
+                })
+            })
+        };
+        let looked: Vec<RegionId> = looked.into_iter().filter(|region| !drained(region)).collect();
+        self.stopped(now, &looked, waiting)
+    }
+
+    /// Which of these are refused for a reason that lasts, by the kind of it.
+    fn stopped(&self, now: Time, regions: &[RegionId], waiting: u64) -> Vec<RepairStop> {
+        let mut stops: BTreeMap<RefusalKind, RepairStop> = BTreeMap::new();
+        for region in regions {
+            let Some(explained) = self.explain_region(now, *region) else { continue };
+            if explained.operator.is_some() {
+                continue;
+            }
+            let Some(refusal) = explained.now.last().filter(|refusal| lasts(refusal.kind())) else {
+                continue;
+            };
+            let stop = stops.entry(refusal.kind()).or_insert_with(|| RepairStop {
+                refusal: refusal.clone(),
+                regions: Vec::new(),
+                looked: regions.len(),
+                waiting,
+            });
+            stop.regions.push(*region);
+        }
+        stops.into_values().collect()
+    }
+}
+
+/// Reasons that do not go away when running operators end.
+fn lasts(kind: RefusalKind) -> bool {
+    matches!(
+        kind,
+        RefusalKind::Halted
+            | RefusalKind::NoTarget
+            | RefusalKind::NoLeaderTarget
+            | RefusalKind::TooFewHealthy
+            | RefusalKind::NoLeader
+            | RefusalKind::LowSpace
+            | RefusalKind::StoreLeaves
+            | RefusalKind::StoreSilent
+            | RefusalKind::NotVoter
+            | RefusalKind::Full
+    )
+}

@@ -1,0 +1,365 @@
+//! Each kind of trouble, made on purpose, and the map of it.
+
+use super::*;
+use crate::index::report;
+use crate::model::{DownPeer, NodeState, Peer, PeerId, RegionReport, StoreId, StoreMeta, StoreStats};
+use crate::refusal::RefusalKind;
+use crate::{Config, Planner};
+
+/// A planner and its survey; time goes on as told.
+struct Scene {
+    planner: Planner,
+    survey: Survey,
+    now: Time,
+    stores: Vec<u64>,
+    reports: Vec<RegionReport>,
+}
+
+impl Scene {
+    /// `regions` Regions side by side, each on the first three stores.
+    fn new(stores: u64, regions: u64) -> Scene {
+        Scene::with(stores, regions, Config { halt_scheduling: false, ..Config::default() })
+    }
+
+    fn with(stores: u64, regions: u64, config: Config) -> Scene {
+        let mut planner = Planner::new(config, 7, Time(0));
+        let survey = Survey::new(planner.reader());
+        for id in 1..=stores {
+            put_store(&mut planner, id, NodeState::Serving, Time(0));
+        }
+        let key = |n: u64| if n == 0 || n == regions { String::new() } else { format!("k{n:06}") };
+        let reports = (0..regions).map(|n| report(n + 1, &key(n), &key(n + 1), (5, 5), &[1, 2, 3])).collect();
+        let mut scene = Scene { planner, survey, now: Time(0), stores: (1..=stores).collect(), reports };
+        scene.beat_stores();
+        scene.beat_regions();
+        scene
+    }
+
+    fn beat_stores(&mut self) {
+        for store in self.stores.clone() {
+            let known = self.planner.store_summary(self.now, StoreId(store)).map_or(0, |s| s.region_count);
+            let stats = StoreStats {
+                store: StoreId(store),
+                capacity_bytes: 1 << 40,
+                available_bytes: 1 << 39,
+                region_count: known,
+                ..StoreStats::default()
+            };
+            self.planner.handle_store_heartbeat(self.now, stats).unwrap();
+        }
+    }
+
+    fn beat_regions(&mut self) {
+        self.planner.handle_region_heartbeats(self.now, &self.reports);
+        while self.planner.poll_effect().is_some() {}
+    }
+
+    /// Time passes; those in `stores` are heard every 10 s.
+    fn pass(&mut self, seconds: u64) {
+        for _ in 0..seconds.div_ceil(10) {
+            self.now = self.now.after_ms(10_000);
+            self.beat_stores();
+        }
+    }
+
+    fn health(&mut self) -> ClusterHealth {
+        let standing = self.planner.standing(self.now);
+        self.survey.refresh(standing);
+        self.survey.health()
+    }
+
+    fn only(&mut self) -> Finding {
+        let mut findings = self.health().findings;
+        assert_eq!(findings.len(), 1, "{findings:#?}");
+        findings.remove(0)
+    }
+}
+
+fn put_store(planner: &mut Planner, id: u64, node_state: NodeState, now: Time) {
+    planner
+        .handle_store_meta(now, StoreMeta { id: StoreId(id), node_state, ..StoreMeta::default() })
+        .unwrap();
+}
+
+#[test]
+fn nothing_is_wrong_with_a_whole_cluster() {
+    let mut scene = Scene::new(3, 500);
+    let health = scene.health();
+    assert_eq!((health.findings, health.learning), (Vec::new(), false));
+    assert_eq!(health.heard, Heard { regions_permille: 1000, stores: 3, stores_expected: 3 });
+    assert_eq!(scene.survey.regions(), 500);
+}
+
+#[test]
+fn a_silent_store_is_one_finding_with_its_count_and_time() {
+    let mut scene = Scene::new(4, 500);
+    scene.health();
+    scene.stores.retain(|s| *s != 2);
+    scene.pass(30);
+    let found = scene.only();
+    assert_eq!(found.kind, FindingKind::Region(RegionTrouble::Short));
+    assert_eq!(found.cause, Some(RegionCause::Store(StoreId(2), StoreTrouble::Disconnected)));
+    assert_eq!((found.count, found.bytes), (500, Some(500 * (10 << 20))));
+    assert_eq!(found.since, Some(Time(0)), "its last heartbeat");
+    assert_eq!(found.subjects.len(), 50);
+    // It comes back.
+    scene.stores.push(2);
+    scene.pass(10);
+    assert_eq!(scene.health().findings, Vec::new());
+}
+
+#[test]
+fn a_broken_stream_tells_at_once() {
+    let mut scene = Scene::new(3, 5);
+    scene.health();
+    scene.planner.handle_stream_closed(scene.now, StoreId(3));
+    let found = scene.only();
+    assert_eq!(found.cause, Some(RegionCause::Store(StoreId(3), StoreTrouble::Disconnected)));
+}
+
+#[test]
+fn a_silent_store_without_regions_is_told_by_itself() {
+    let mut scene = Scene::new(4, 5);
+    scene.health();
+    scene.stores.retain(|s| *s != 4);
+    scene.pass(30);
+    assert_eq!(scene.only().kind, FindingKind::StoreSilent(StoreTrouble::Disconnected));
+    scene.pass(30 * 60);
+    assert_eq!(scene.only().kind, FindingKind::StoreSilent(StoreTrouble::Down));
+}
+
+#[test]
+fn two_silent_stores_of_three_end_the_quorum_by_the_last_of_them() {
+    let mut scene = Scene::new(3, 5);
+    scene.health();
+    scene.stores.retain(|s| *s != 1);
+    scene.pass(10);
+    scene.stores.retain(|s| *s != 3);
+    scene.pass(40);
+    let found = scene.health().findings;
+    assert_eq!(found[0].kind, FindingKind::Region(RegionTrouble::NoQuorum));
+    assert_eq!(found[0].cause.and_then(RegionCause::store), Some(StoreId(3)), "the last straw");
+    assert_eq!(found[0].count, 5);
+    // The other one is not heard either: bringing it back would help as well.
+    assert_eq!(found[1].subjects, [FindingSubject::Store(StoreId(1))]);
+    assert_eq!(found.len(), 2);
+}
+
+#[test]
+fn one_replica_on_the_only_store_is_the_rule_s_fault() {
+    let mut scene = Scene::new(1, 1);
+    scene.reports = vec![report(1, "", "", (9, 5), &[1])];
+    scene.beat_regions();
+    scene.beat_stores();
+    let found = scene.health().findings;
+    assert_eq!(found[0].kind, FindingKind::Region(RegionTrouble::LastReplica));
+    assert_eq!(found[0].cause, Some(RegionCause::TooFewStores));
+    let kinds: Vec<_> = found.iter().map(|f| f.kind).collect();
+    assert!(!kinds.contains(&FindingKind::TooFewStores), "told as the cause: {kinds:?}");
+}
+
+#[test]
+fn too_few_stores_are_told_when_no_region_suffers_yet() {
+    let mut scene = Scene::with(3, 5, Config { max_replicas: 3, ..Config::default() });
+    scene.health();
+    put_store(&mut scene.planner, 3, NodeState::Removing, scene.now);
+    let found = scene.health().findings;
+    let few = found.iter().find(|f| f.kind == FindingKind::TooFewStores).unwrap();
+    assert_eq!(few.numbers, Some((2, 3)));
+}
+
+#[test]
+fn a_drain_without_a_place_is_blocked_by_the_planner_s_own_reason() {
+    let mut scene = Scene::new(3, 5);
+    scene.health();
+    put_store(&mut scene.planner, 3, NodeState::Removing, scene.now);
+    scene.planner.tick(scene.now);
+    let found = scene.health().findings;
+    let drain = found.iter().find(|f| f.kind == FindingKind::DrainBlocked).unwrap();
+    assert_eq!(drain.count, 5);
+    assert_eq!(drain.reason.as_ref().map(crate::Refusal::kind), Some(RefusalKind::NoTarget));
+    assert_eq!(drain.subjects[0], FindingSubject::Store(StoreId(3)));
+    assert!(!found.iter().any(|f| f.kind == FindingKind::RepairBlocked), "told once: {found:?}");
+    // A place for it.
+    put_store(&mut scene.planner, 4, NodeState::Serving, scene.now);
+    scene.stores.push(4);
+    scene.beat_stores();
+    let found = scene.health().findings;
+    assert!(!found.iter().any(|f| f.kind == FindingKind::DrainBlocked), "{found:?}");
+}
+
+#[test]
+fn a_repair_without_a_place_is_blocked_too() {
+    let mut scene = Scene::new(3, 5);
+    scene.health();
+    scene.stores.retain(|s| *s != 3);
+    scene.pass(31 * 60);
+    scene.planner.tick(scene.now);
+    let found = scene.health().findings;
+    assert_eq!(found[0].kind, FindingKind::Region(RegionTrouble::Short));
+    assert_eq!(found[0].cause, Some(RegionCause::Store(StoreId(3), StoreTrouble::Down)));
+    let repair = found.iter().find(|f| f.kind == FindingKind::RepairBlocked).unwrap();
+    assert_eq!(repair.count, 5);
+}
+
+#[test]
+fn a_peer_that_its_leader_misses_is_told_with_its_store() {
+    let mut scene = Scene::new(3, 5);
+    scene.health();
+    let peer = scene.reports[2].meta.peers[1];
+    scene.reports[2].down = vec![DownPeer { peer: peer.id, seconds: 40 }];
+    scene.beat_regions();
+    let found = scene.only();
+    assert_eq!(found.kind, FindingKind::Region(RegionTrouble::Short));
+    assert_eq!(found.cause, Some(RegionCause::PeerDown(peer.store)));
+    assert_eq!(found.subjects, [FindingSubject::Region(RegionId(3))]);
+    // The seconds grow, the time stays.
+    scene.reports[2].down[0].seconds = 50;
+    scene.pass(10);
+    scene.beat_regions();
+    assert_eq!(scene.only().since, found.since);
+}
+
+#[test]
+fn pending_and_leftover_peers_are_told_when_they_stay() {
+    let mut scene = Scene::with(4, 5, Config { halt_scheduling: true, ..Config::default() });
+    scene.health();
+    scene.reports[0].pending = vec![scene.reports[0].meta.peers[2].id];
+    scene.reports[1].meta.peers.push(Peer::learner(PeerId(999), StoreId(4)));
+    scene.reports[1].meta.epoch.conf_ver += 1;
+    scene.beat_regions();
+    let kinds = |scene: &mut Scene| {
+        let found = scene.health().findings.into_iter().map(|f| f.kind);
+        found.filter(|k| matches!(k, FindingKind::Region(_))).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(&mut scene), []);
+    scene.pass(11 * 60);
+    let stay = [FindingKind::Region(RegionTrouble::Pending), FindingKind::Region(RegionTrouble::Leftover)];
+    assert_eq!(kinds(&mut scene), stay);
+}
+
+#[test]
+fn halted_scheduling_and_a_full_disk_are_told() {
+    let mut scene = Scene::with(3, 5, Config { halt_scheduling: true, ..Config::default() });
+    assert_eq!(scene.only().kind, FindingKind::Halted);
+    let stats = StoreStats {
+        store: StoreId(2),
+        capacity_bytes: 1 << 40,
+        available_bytes: 1 << 30,
+        region_count: 5,
+        ..StoreStats::default()
+    };
+    scene.planner.handle_store_heartbeat(scene.now, stats).unwrap();
+    let found = scene.health().findings;
+    assert_eq!(found[1].kind, FindingKind::LowSpace);
+    assert_eq!(found[1].subjects, [FindingSubject::Store(StoreId(2))]);
+}
+
+#[test]
+fn a_new_leader_learns_before_it_tells_of_holes() {
+    let mut planner = Planner::new(Config::default(), 7, Time(0));
+    let survey = Survey::new(planner.reader());
+    for id in 1..=3 {
+        put_store(&mut planner, id, NodeState::Serving, Time(0));
+    }
+    let mut scene = Scene { planner, survey, now: Time(1), stores: vec![1, 2], reports: Vec::new() };
+    let health = scene.health();
+    assert!(health.learning && health.findings.is_empty(), "{health:?}");
+    assert_eq!(health.heard.regions_permille, 0);
+    for store in [1, 2] {
+        let stats = StoreStats { store: StoreId(store), region_count: 2, ..StoreStats::default() };
+        scene.planner.handle_store_heartbeat(scene.now, stats).unwrap();
+    }
+    scene.reports = vec![report(1, "", "m", (5, 5), &[1, 2, 3])];
+    scene.beat_regions();
+    let health = scene.health();
+    assert!(health.learning && health.findings.is_empty(), "{health:?}");
+    assert_eq!(health.heard, Heard { regions_permille: 333, stores: 2, stores_expected: 3 });
+    scene.now = Time(LEARNING_MS_MAX);
+    let health = scene.health();
+    assert!(!health.learning);
+    let holes = health.findings.iter().find(|f| f.kind == FindingKind::Holes).unwrap();
+    assert_eq!(holes.subjects, [FindingSubject::Range(Bytes::from_static(b"m"), Bytes::new())]);
+}
+
+fn request(cells: usize) -> MapRequest {
+    MapRequest { start: Bytes::new(), end: Bytes::new(), cells, by: By::Regions }
+}
+
+#[test]
+fn the_map_tiles_the_range_and_counts_all() {
+    let mut scene = Scene::new(3, 5000);
+    scene.health();
+    for (cells, by) in
+        [(1, By::Regions), (7, By::Bytes), (100, By::Keys), (1500, By::Regions), (9000, By::Regions)]
+    {
+        let map = scene.survey.key_map(&MapRequest { by, ..request(cells) });
+        assert!(map.cells.len() <= cells, "{} of {cells}", map.cells.len());
+        assert_eq!(map.cells.iter().map(|c| c.regions).sum::<u64>(), 5000);
+        assert_eq!(map.cells.iter().map(|c| c.bytes).sum::<u64>(), 5000 * (10 << 20));
+        assert!(map.cells.windows(2).all(|w| w[0].start < w[1].start));
+        assert!(map.cells.iter().all(|c| c.leader == StoreId(1) && c.leader_permille == 1000));
+        assert_eq!((map.cells[0].start.len(), map.end.len()), (0, 0));
+    }
+}
+
+#[test]
+fn each_region_in_trouble_stands_in_a_column_of_its_own() {
+    let mut scene = Scene::new(3, 5000);
+    scene.health();
+    for n in [17, 2500, 2501, 4999] {
+        let peer = scene.reports[n].meta.peers[1].id;
+        scene.reports[n].down = vec![DownPeer { peer, seconds: 1 }];
+    }
+    scene.beat_regions();
+    scene.health();
+    let map = scene.survey.key_map(&request(100));
+    assert!(map.cells.len() <= 100);
+    let alone = map.cells.iter().filter(|c| c.trouble.is_some());
+    let found: Vec<(u64, Option<RegionId>)> =
+        alone.map(|c| (c.regions, c.trouble.and_then(|t| t.example))).collect();
+    let expected: Vec<_> = [18, 2501, 2502, 5000].map(|id| (1, Some(RegionId(id)))).into();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn trouble_everywhere_keeps_the_bound_and_loses_nothing() {
+    let mut scene = Scene::new(3, 5000);
+    scene.health();
+    scene.stores.retain(|s| *s != 1);
+    scene.pass(30);
+    scene.health();
+    for cells in [1, 2, 3, 100, 1500] {
+        let map = scene.survey.key_map(&request(cells));
+        assert!(map.cells.len() <= cells);
+        let troubled: u64 = map.cells.iter().filter_map(|c| c.trouble).map(|t| t.down).sum();
+        assert_eq!(troubled, 5000);
+    }
+}
+
+#[test]
+fn a_part_of_the_key_space_is_seen_region_by_region() {
+    let mut scene = Scene::new(3, 5000);
+    scene.health();
+    let (start, end) = (Bytes::from_static(b"k001000"), Bytes::from_static(b"k001010"));
+    let map = scene.survey.key_map(&MapRequest { start: start.clone(), end: end.clone(), ..request(1500) });
+    assert_eq!(map.cells.len(), 10);
+    assert_eq!((&map.cells[0].start, &map.end), (&start, &end));
+    assert!(map.cells.iter().all(|c| c.regions == 1));
+}
+
+#[test]
+fn what_has_not_changed_is_not_looked_at_again() {
+    let mut scene = Scene::new(3, 5000);
+    scene.health();
+    let kept =
+        |survey: &Survey| survey.pages.values().map(|s| s.leaders.as_ptr() as usize).collect::<Vec<_>>();
+    let before = kept(&scene.survey);
+    scene.health();
+    assert_eq!(before, kept(&scene.survey));
+    scene.reports[0].leader = scene.reports[0].meta.peers[1];
+    scene.beat_regions();
+    scene.health();
+    let changed = before.iter().zip(kept(&scene.survey)).filter(|(a, b)| **a != *b).count();
+    assert_eq!(changed, 1, "the page of the first region only");
+}

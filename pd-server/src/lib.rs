@@ -16,6 +16,7 @@ pub mod http;
 pub mod ids;
 pub mod keys;
 pub mod leadership;
+pub mod logging;
 pub mod member;
 pub mod metrics;
 pub mod pd;

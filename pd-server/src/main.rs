@@ -6,16 +6,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use pd_server::config::{Config, Flags, LogConfig, LogFormat, LogLevel};
+use pd_server::config::{Config, Flags};
 use pd_server::pd::Pd;
-use pd_server::{COMPATIBLE_VERSION, OWN_VERSION, server};
+use pd_server::{COMPATIBLE_VERSION, OWN_VERSION, logging, server};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 /// How long connections may take to end, and then the threads: who stops a group of several waits for all of them.
 const STOP_MAX: Duration = Duration::from_millis(500);
@@ -43,7 +40,7 @@ fn main() -> ExitCode {
         );
         return ExitCode::SUCCESS;
     }
-    match start_log(&config.log).and_then(|()| run(config)) {
+    match logging::start(&config.log).map_err(anyhow::Error::from).and_then(|()| run(config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             // Both: whoever started it by hand looks at the one, whoever keeps logs at the other.
@@ -84,8 +81,16 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
     let stop = CancellationToken::new();
     let mut serving = tokio::spawn(server::run(Arc::clone(&pd), listeners, stop.clone()));
+    let mut removed = std::pin::pin!(pd.members.removed());
+    let mut farewell = None;
     let served = tokio::select! {
         served = &mut serving => served,
+        text = &mut removed => {
+            farewell = Some(text);
+            stop.cancel();
+            // Whoever asked this member for its own removal gets an answer.
+            timeout(STOP_MAX, &mut serving).await.unwrap_or(Ok(Ok(())))
+        }
         signal = &mut asked_to_stop => {
             info!(signal = signal?, "stopping");
             pd.leadership.hand_over().await;
@@ -104,6 +109,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         warn!("not everything has stopped; the process ends nevertheless");
     }
     served.context("the server's task failed")??;
+    if let Some(text) = farewell {
+        // Done as asked: no failure, or whoever keeps the process running would start it again.
+        eprintln!("pd-server: {text}");
+        info!("{text}");
+    }
     info!("stopped");
     Ok(())
 }
@@ -116,37 +126,6 @@ async fn asked_to_stop() -> anyhow::Result<&'static str> {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
     })
-}
-
-fn start_log(config: &LogConfig) -> anyhow::Result<()> {
-    let level = match config.level {
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Error => LevelFilter::ERROR,
-    };
-    let writer = match &config.file {
-        None => BoxMakeWriter::new(std::io::stderr),
-        Some(path) => {
-            let mut options = std::fs::File::options();
-            let file = options.create(true).append(true).open(path);
-            BoxMakeWriter::new(Arc::new(file.with_context(|| format!("log file {}", path.display()))?))
-        }
-    };
-    install(level, config.format, writer)
-}
-
-fn install(
-    level: LevelFilter,
-    format: LogFormat,
-    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
-) -> anyhow::Result<()> {
-    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(writer).with_ansi(false);
-    let installed = match format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-    };
-    installed.map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))
 }
 
 fn named(keys: &[String]) -> String {

@@ -13,6 +13,15 @@ pub struct MinResolved {
     durable: u64,
 }
 
+/// What is known of resolved timestamps, for who asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MinResolvedView {
+    /// The minimum over all stores that is durable; 0 when there is none yet.
+    pub cluster: u64,
+    /// The highest that each store reported since this member leads.
+    pub by_store: BTreeMap<u64, u64>,
+}
+
 impl MinResolved {
     /// With the minimum read from the replicated state.
     pub fn new(durable: u64) -> Self {
@@ -34,6 +43,11 @@ impl MinResolved {
             .map(|record| self.by_store.get(&record.meta.id).copied().unwrap_or(0))
             .min()
             .filter(|least| *least > self.durable)
+    }
+
+    /// All of it.
+    pub fn view(&self) -> MinResolvedView {
+        MinResolvedView { cluster: self.durable, by_store: self.by_store.clone() }
     }
 
     /// `ts` is durable now.

@@ -2,6 +2,7 @@
 //! send it requests, and read Regions and stores from what it publishes.
 
 mod bootstrap;
+mod buckets;
 mod min_resolved;
 mod node_states;
 mod operator_log;
@@ -24,26 +25,31 @@ use prost::Message;
 use proto::{metapb, pdpb};
 use scheduler::{OperatorEvent, Planner, RegionEpoch, RegionId, SplitGrant, StoreSummary, Time};
 use semver::Version;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{error, info};
 
 pub use bootstrap::BadBootstrap;
+pub use buckets::{Buckets, Reported};
+pub use min_resolved::MinResolvedView;
 pub(crate) use owner::wall_clock_ns;
 pub use requests::{
     AskSplit, CallError, HEARTBEATS_PER_BATCH_MAX, HeartbeatBatch, Reply, Request, StoreAnswer,
 };
 pub use routes::Routes;
+pub use store_writes::{LabelChange, Wish};
 pub use stores::{Liveness, StoreRecord, StoreRefusal, StoreTable};
 pub use streams::Outbox;
 pub use tenure::{Tenure, Tenures};
-pub use version::knows_batch_split;
+pub use version::{BadVersion, knows_batch_split};
+pub(crate) use version::parse as parse_version;
 
+use crate::config::Online;
 use crate::keys::{self, Keys};
 use crate::leadership::Term;
 use crate::metrics::Metrics;
 use crate::pd::Pd;
-use crate::state::{KeyRange, KvError};
+use crate::state::{KeyRange, KvError, Revision};
 use min_resolved::MinResolved;
 use owner::{Errands, Owner, Parts};
 use stores::StoreBook;
@@ -63,10 +69,7 @@ pub struct Cluster {
     heartbeats: mpsc::Sender<HeartbeatBatch>,
     regions: Routes,
     stores: Arc<ArcSwap<Stores>>,
-    /// No operator is made and no split granted.
-    pub halted: bool,
-    /// Silence after which a store counts as down.
-    pub max_store_down_time: Duration,
+    online: Online,
     _over: DropGuard,
 }
 
@@ -90,8 +93,10 @@ impl Cluster {
         let min_resolved = load_min_resolved(pd, keys)?;
         let seed = rand::random::<u64>();
         info!(term = term.0, seed, stores = stores.len(), %cluster_version, "cluster owner starts");
-        let config = planner_config(pd);
-        let planner = Planner::new(config, seed, Time(0));
+        // Before the settings are read: what changes meanwhile is told.
+        let changes = pd.online.changes();
+        let settings = pd.online.now();
+        let planner = Planner::new(settings.planner_config(), seed, Time(0));
         let regions = Routes::new(planner.reader(), first);
         let book = StoreBook::new(stores, cluster_version.clone());
         let published = Stores { table: Arc::clone(book.table()), cluster_version };
@@ -113,16 +118,20 @@ impl Cluster {
             },
             metrics: Arc::clone(metrics),
             cluster_id: pd.cluster_id(),
-            max_replicas: config.max_replicas,
+            max_replicas: usize::try_from(settings.max_replicas()).unwrap_or(usize::MAX),
         });
         spawn_owner(owner, asked, batches, over.clone())?;
+        tokio::spawn(over.clone().run_until_cancelled_owned(hand_over_changes(
+            requests.clone(),
+            pd.online.clone(),
+            changes,
+        )));
         Ok(Some(Self {
             requests,
             heartbeats,
             regions,
             stores,
-            halted: pd.config.schedule.halt_scheduling,
-            max_store_down_time: pd.config.schedule.max_store_down_time,
+            online: pd.online.clone(),
             _over: over.clone().drop_guard(),
         }))
     }
@@ -137,6 +146,24 @@ impl Cluster {
         self.stores.load_full()
     }
 
+    /// No operator is made and no split granted.
+    pub fn halted(&self) -> bool {
+        self.online.now().halt_scheduling()
+    }
+
+    /// Silence after which a store counts as down.
+    pub fn max_store_down_time(&self) -> Duration {
+        self.online.now().max_store_down_time()
+    }
+
+    /// Returns once the owner plans by the newest configuration, or its tenure is over.
+    pub async fn reconfigured(&self) {
+        let (done, answer) = oneshot::channel();
+        if self.requests.send(reconfigure(&self.online, Some(done))).await.is_ok() {
+            let _ = answer.await;
+        }
+    }
+
     /// Where batches of Region heartbeats go.
     pub fn heartbeats(&self) -> &mpsc::Sender<HeartbeatBatch> {
         &self.heartbeats
@@ -145,16 +172,6 @@ impl Cluster {
     /// Tells the owner something that has no answer.
     pub async fn tell(&self, request: Request) {
         let _ = self.requests.send(request).await;
-    }
-
-    /// A store registers; returns once that is durable.
-    pub async fn put_store(&self, store: metapb::Store) -> Result<(), CallError> {
-        self.call(|reply| Request::PutStore { store, reply }).await
-    }
-
-    /// Takes a store out: its replicas are moved away, then it is buried. Returns once that is durable.
-    pub async fn remove_store(&self, id: u64, destroyed: bool) -> Result<(), CallError> {
-        self.call(|reply| Request::RemoveStore { id, destroyed, reply }).await
     }
 
     /// A store heartbeat.
@@ -213,18 +230,29 @@ impl Cluster {
     }
 }
 
-fn planner_config(pd: &Pd) -> scheduler::Config {
-    let (schedule, replication) = (&pd.config.schedule, &pd.config.replication);
-    let limit = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
-    scheduler::Config {
-        max_replicas: limit(replication.max_replicas),
-        max_store_down_time_ms: u64::try_from(schedule.max_store_down_time.as_millis()).unwrap_or(u64::MAX),
-        halt_scheduling: schedule.halt_scheduling,
-        leader_schedule_limit: limit(schedule.leader_schedule_limit),
-        region_schedule_limit: limit(schedule.region_schedule_limit),
-        replica_schedule_limit: limit(schedule.replica_schedule_limit),
-        ..scheduler::Config::default()
+/// Tells the owner of each change of the configuration, also of temporary values that are over.
+async fn hand_over_changes(
+    requests: mpsc::Sender<Request>,
+    online: Online,
+    mut changes: watch::Receiver<Revision>,
+) {
+    while changes.changed().await.is_ok() {
+        if requests.send(reconfigure(&online, None)).await.is_err() {
+            return;
+        }
     }
+}
+
+/// Has the owner take over the newest configuration: whichever it is when the owner comes to it.
+fn reconfigure(online: &Online, done: Option<oneshot::Sender<()>>) -> Request {
+    let online = online.clone();
+    Request::Plan(Box::new(move |planner, now| {
+        planner.handle_config(now, online.now().planner_config());
+        if let Some(done) = done {
+            // That nobody waits any more is no error.
+            let _ = done.send(());
+        }
+    }))
 }
 
 fn load_stores(pd: &Pd, keys: &Keys) -> Result<Vec<metapb::Store>, KvError> {

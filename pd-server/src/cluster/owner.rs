@@ -160,9 +160,9 @@ impl Owner {
     fn handle(&mut self, request: Request) {
         let now = self.now();
         match request {
-            Request::PutStore { store, reply } => self.writes.push(Wish::Put(store, reply)),
-            Request::RemoveStore { id, destroyed, reply } => {
-                self.writes.push(Wish::Remove { id, destroyed, reply });
+            Request::Store(wish) => self.writes.push(wish),
+            Request::MinResolved(reply) => {
+                let _ = reply.send(self.min_resolved.view());
             }
             Request::StoreHeartbeat { stats, reply } => {
                 let _ = reply.send(self.store_heartbeat(now, *stats));
@@ -244,7 +244,7 @@ impl Owner {
         Ok(StoreAnswer { cluster_version: self.book.cluster_version().to_string(), state })
     }
 
-    fn store_written(&mut self, result: Result<(), crate::state::KvError>) {
+    fn store_written(&mut self, result: Result<bool, crate::state::KvError>) {
         if let Err(error) = &result {
             warn!(%error, "a store's record was not written");
         }
@@ -353,12 +353,7 @@ impl Owner {
         };
         let (kv, term, requests) = (errands.kv.clone(), errands.term, errands.requests.clone());
         errands.runtime.spawn(async move {
-            let result = kv.txn(term, next.txn).await.and_then(|done| {
-                // The configuration changed between reading and writing; only this owner's term may write it.
-                let changed =
-                    || crate::state::KvError::Storage("the configuration changed meanwhile".to_owned());
-                done.succeeded.then_some(()).ok_or_else(changed)
-            });
+            let result = kv.txn(term, next.txn).await.map(|done| done.succeeded);
             let _ = requests.send(Request::StoreWritten(result)).await;
         });
     }

@@ -7,6 +7,8 @@ use scheduler::{
 };
 use tokio::sync::oneshot;
 
+use super::min_resolved::MinResolvedView;
+use super::store_writes::Wish;
 use super::stores::StoreRefusal;
 use super::streams::Outbox;
 use crate::ids::IdError;
@@ -70,22 +72,8 @@ pub type PlannerWork = Box<dyn FnOnce(&mut Planner, Time) + Send>;
 
 /// What the owner is asked.
 pub enum Request {
-    /// A store registers.
-    PutStore {
-        /// What it says of itself.
-        store: metapb::Store,
-        /// Once it is durable.
-        reply: Reply<()>,
-    },
-    /// A store is to be taken out of the cluster.
-    RemoveStore {
-        /// Which.
-        id: u64,
-        /// Its data is gone for good.
-        destroyed: bool,
-        /// Once it is durable.
-        reply: Reply<()>,
-    },
+    /// A store's record is to change.
+    Store(Wish),
     /// A store heartbeat.
     StoreHeartbeat {
         /// What it says.
@@ -102,6 +90,8 @@ pub enum Request {
         /// At once; it is written later.
         reply: Reply<()>,
     },
+    /// What the stores reported of their smallest resolved timestamps.
+    MinResolved(oneshot::Sender<MinResolvedView>),
     /// A heartbeat stream is bound to a store.
     StreamBound {
         /// The store.
@@ -124,8 +114,8 @@ pub enum Request {
     Summaries(oneshot::Sender<Vec<StoreSummary>>),
     /// The newest lines of the operator log, oldest first.
     OperatorLog(oneshot::Sender<Vec<OperatorEvent>>),
-    /// An errand: the record under way is written, or not.
-    StoreWritten(Result<(), KvError>),
+    /// An errand: the record under way is written; false when the configuration changed meanwhile.
+    StoreWritten(Result<bool, KvError>),
     /// An errand: the minimum of resolved timestamps is written, or not.
     MinResolvedWritten {
         /// The minimum.

@@ -10,8 +10,11 @@ use proto::metapb;
 use semver::Version;
 use serde_json::{Map, Value};
 
-use super::requests::{CallError, Reply};
-use super::stores::StoreBook;
+use super::Cluster;
+use super::min_resolved::MinResolvedView;
+use super::requests::{CallError, Reply, Request};
+pub use super::stores::LabelChange;
+use super::stores::{StoreBook, StoreRefusal};
 use crate::keys::Keys;
 use crate::state::{Compare, Kv, KvError, Op, Txn};
 
@@ -34,6 +37,21 @@ pub enum Wish {
         /// Once it is durable.
         reply: Reply<()>,
     },
+    /// A leaving store is to stay.
+    BackUp(u64, Reply<()>),
+    /// Other labels.
+    Relabel {
+        /// Of which store.
+        id: u64,
+        /// What changes.
+        change: LabelChange,
+        /// The labels that a store must have, with no others beside them.
+        strict: Option<Vec<String>>,
+        /// Once it is durable.
+        reply: Reply<()>,
+    },
+    /// The record of a store that is gone is to go as well.
+    Purge(u64, Reply<()>),
     /// A leaving store is empty.
     Bury(u64),
     /// A prepared store goes into service.
@@ -42,11 +60,32 @@ pub enum Wish {
     Heartbeat(u64),
 }
 
+/// What a wish comes to.
+enum Change {
+    /// This record is written.
+    Record(metapb::Store),
+    /// This record is deleted.
+    Gone(metapb::Store),
+}
+
+impl Change {
+    fn meta(&self) -> &metapb::Store {
+        match self {
+            Change::Record(meta) | Change::Gone(meta) => meta,
+        }
+    }
+}
+
+/// A change and who waits for it.
+struct Decided {
+    change: Change,
+    reply: Option<Reply<()>>,
+}
+
 /// A change that is being written.
 struct InFlight {
-    meta: metapb::Store,
+    decided: Decided,
     version: Version,
-    reply: Option<Reply<()>>,
 }
 
 /// What is to be proposed.
@@ -60,6 +99,8 @@ pub struct Proposal {
 pub struct StoreWrites {
     waiting: VecDeque<Wish>,
     in_flight: Option<InFlight>,
+    /// To be written again: the configuration changed while it was written.
+    again: Option<Decided>,
 }
 
 impl StoreWrites {
@@ -79,7 +120,11 @@ impl StoreWrites {
             return;
         }
         match wish {
-            Wish::Put(_, reply) | Wish::Remove { reply, .. } => {
+            Wish::Put(_, reply)
+            | Wish::Remove { reply, .. }
+            | Wish::BackUp(_, reply)
+            | Wish::Relabel { reply, .. }
+            | Wish::Purge(_, reply) => {
                 let _ = reply.send(Err(CallError::Busy(WAITING_MAX)));
             }
             Wish::Bury(_) | Wish::Serve(_) | Wish::Heartbeat(_) => {}
@@ -92,53 +137,128 @@ impl StoreWrites {
         if self.in_flight.is_some() {
             return None;
         }
-        while let Some(wish) = self.waiting.pop_front() {
-            let (decided, reply) = match wish {
-                Wish::Put(store, reply) => (book.put(&store).map(Some), Some(reply)),
-                Wish::Remove { id, destroyed, reply } => {
-                    (book.remove(id, destroyed, max_replicas), Some(reply))
+        // No other change came in between: what was decided still holds.
+        while let Some(decided) = self.again.take().or_else(|| self.take_decided(book, max_replicas)) {
+            let version = book.version_with(decided.change.meta());
+            let raised = (version != *book.cluster_version()).then_some(&version);
+            match transaction(&decided.change, raised, kv, keys) {
+                Ok(txn) => {
+                    self.in_flight = Some(InFlight { decided, version });
+                    return Some(Proposal { txn });
                 }
-                Wish::Bury(id) => (Ok(book.bury(id)), None),
-                Wish::Serve(id) => (Ok(book.serve(id)), None),
-                Wish::Heartbeat(id) => (Ok(book.heartbeat_to_persist(id)), None),
-            };
-            let answer = match decided {
-                Ok(Some(meta)) => {
-                    let version = book.version_with(&meta);
-                    match transaction(
-                        &meta,
-                        (version != *book.cluster_version()).then_some(&version),
-                        kv,
-                        keys,
-                    ) {
-                        Ok(txn) => {
-                            self.in_flight = Some(InFlight { meta, version, reply });
-                            return Some(Proposal { txn });
-                        }
-                        Err(error) => Err(error.into()),
-                    }
-                }
-                Ok(None) => Ok(()),
-                Err(refusal) => Err(refusal.into()),
-            };
-            if let Some(reply) = reply {
-                let _ = reply.send(answer);
+                Err(error) => answer(decided.reply, Err(error.into())),
             }
         }
         None
     }
 
-    /// The proposal under way has ended: answers who waits for it and gives back the record that is durable now.
-    pub fn written(&mut self, result: Result<(), KvError>, book: &mut StoreBook) -> Option<metapb::Store> {
-        let InFlight { meta, version, reply } = self.in_flight.take()?;
-        let durable = result.is_ok();
-        if durable {
-            book.install(meta.clone(), version);
+    /// The next wish that comes to a change; answers the others on the way.
+    fn take_decided(&mut self, book: &StoreBook, max_replicas: usize) -> Option<Decided> {
+        while let Some(wish) = self.waiting.pop_front() {
+            let (decided, reply) = decide(wish, book, max_replicas);
+            match decided {
+                Ok(Some(change)) => return Some(Decided { change, reply }),
+                Ok(None) => answer(reply, Ok(())),
+                Err(refusal) => answer(reply, Err(refusal.into())),
+            }
         }
-        if let Some(reply) = reply {
-            let _ = reply.send(result.map_err(CallError::from));
+        None
+    }
+
+    /// The proposal under way has ended: answers who waits for it and gives back the record that is durable now, or that
+    /// is deleted now. `false` means that the configuration changed meanwhile: it comes again.
+    pub fn written(&mut self, result: Result<bool, KvError>, book: &mut StoreBook) -> Option<metapb::Store> {
+        let InFlight { decided, version } = self.in_flight.take()?;
+        match result {
+            Ok(true) => {
+                match &decided.change {
+                    Change::Record(meta) => book.install(meta.clone(), version),
+                    Change::Gone(meta) => book.forget(meta.id),
+                }
+                answer(decided.reply, Ok(()));
+                Some(decided.change.meta().clone())
+            }
+            Ok(false) => {
+                self.again = Some(decided);
+                None
+            }
+            Err(error) => {
+                answer(decided.reply, Err(error.into()));
+                None
+            }
         }
-        durable.then_some(meta)
+    }
+}
+
+impl Cluster {
+    /// A store registers; returns once that is durable.
+    pub async fn put_store(&self, store: metapb::Store) -> Result<(), CallError> {
+        self.wish(|reply| Wish::Put(store, reply)).await
+    }
+
+    /// Takes a store out: its replicas are moved away, then it is buried. Returns once that is durable.
+    pub async fn remove_store(&self, id: u64, destroyed: bool) -> Result<(), CallError> {
+        self.wish(|reply| Wish::Remove { id, destroyed, reply }).await
+    }
+
+    /// Takes a leaving store back into service. Returns once that is durable.
+    pub async fn back_up_store(&self, id: u64) -> Result<(), CallError> {
+        self.wish(|reply| Wish::BackUp(id, reply)).await
+    }
+
+    /// Changes a store's labels. `strict` are the labels that it must have, with no others beside them. Returns once
+    /// that is durable.
+    pub async fn relabel_store(
+        &self,
+        id: u64,
+        change: LabelChange,
+        strict: Option<Vec<String>>,
+    ) -> Result<(), CallError> {
+        self.wish(|reply| Wish::Relabel { id, change, strict, reply }).await
+    }
+
+    /// Deletes the record of a store that is gone for good. Returns once that is durable.
+    pub async fn purge_store(&self, id: u64) -> Result<(), CallError> {
+        self.wish(|reply| Wish::Purge(id, reply)).await
+    }
+
+    /// What the stores reported of their smallest resolved timestamps.
+    pub async fn min_resolved(&self) -> Result<MinResolvedView, CallError> {
+        self.ask(Request::MinResolved).await
+    }
+
+    async fn wish(&self, wish: impl FnOnce(Reply<()>) -> Wish) -> Result<(), CallError> {
+        self.call(|reply| Request::Store(wish(reply))).await
+    }
+}
+
+/// Tells who waits; that nobody does any more is no error.
+fn answer(reply: Option<Reply<()>>, answer: Result<(), CallError>) {
+    if let Some(reply) = reply {
+        let _ = reply.send(answer);
+    }
+}
+
+/// What a wish comes to by what is durable now: a change, nothing, or a refusal; and who waits for it.
+fn decide(
+    wish: Wish,
+    book: &StoreBook,
+    max_replicas: usize,
+) -> (Result<Option<Change>, StoreRefusal>, Option<Reply<()>>) {
+    let record = |meta: Option<metapb::Store>| meta.map(Change::Record);
+    match wish {
+        Wish::Put(store, reply) => (book.put(&store).map(Some).map(record), Some(reply)),
+        Wish::Remove { id, destroyed, reply } => {
+            (book.remove(id, destroyed, max_replicas).map(record), Some(reply))
+        }
+        Wish::BackUp(id, reply) => (book.back_up(id).map(record), Some(reply)),
+        Wish::Relabel { id, change, strict, reply } => {
+            (book.relabel(id, &change, strict.as_deref()).map(Some).map(record), Some(reply))
+        }
+        Wish::Purge(id, reply) => (book.purge(id).map(|meta| Some(Change::Gone(meta))), Some(reply)),
+        Wish::Bury(id) => (Ok(record(book.bury(id))), None),
+        Wish::Serve(id) => (Ok(record(book.serve(id))), None),
+        Wish::Heartbeat(id) => (Ok(record(book.heartbeat_to_persist(id))), None),
     }
 }
 
@@ -156,14 +276,14 @@ pub fn read_cluster_version(kv: &Kv, keys: &Keys) -> Result<Version, KvError> {
     }
 }
 
-/// Writes the record, and the cluster version with it where it changes. The rest of the configuration stays as it is.
-fn transaction(
-    meta: &metapb::Store,
-    version: Option<&Version>,
-    kv: &Kv,
-    keys: &Keys,
-) -> Result<Txn, KvError> {
-    let mut txn = Txn::of(vec![Op::put(keys.store(meta.id), Bytes::from(meta.encode_to_vec()))]);
+/// Writes or deletes the record, and the cluster version with it where it changes. The rest of the configuration stays
+/// as it is.
+fn transaction(change: &Change, version: Option<&Version>, kv: &Kv, keys: &Keys) -> Result<Txn, KvError> {
+    let op = match change {
+        Change::Record(meta) => Op::put(keys.store(meta.id), Bytes::from(meta.encode_to_vec())),
+        Change::Gone(meta) => Op::delete(keys.store(meta.id)),
+    };
+    let mut txn = Txn::of(vec![op]);
     if let Some(version) = version {
         let found = kv.get(&keys.config())?.map(|found| found.value);
         let mut config: Map<String, Value> = match &found {

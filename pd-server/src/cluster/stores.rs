@@ -88,6 +88,29 @@ pub enum StoreRefusal {
         /// That store's id.
         id: u64,
     },
+    /// It is no longer on its way out but gone.
+    #[error("[PD:core:ErrStoreRemoved]store {0} has been removed")]
+    Removed(u64),
+    /// No such store, of which something was to be changed.
+    #[error("[PD:cluster:ErrInvalidStoreID]invalid store id {0}, not found")]
+    InvalidId(u64),
+    /// A store that is not gone yet cannot be forgotten.
+    #[error("store {0} is not tombstone; take it out first: DELETE /pd/api/v1/store/{0}")]
+    NotRemoved(u64),
+    /// A label that is not there cannot be taken away.
+    #[error("the label key {key} does not exist on store {id}")]
+    NoLabel {
+        /// The store.
+        id: u64,
+        /// The label's key.
+        key: String,
+    },
+    /// With `strictly-match-label` a store has the location labels.
+    #[error("label configuration is incorrect, need to specify the key: {0} ")]
+    LabelMissing(String),
+    /// With `strictly-match-label` a store has no other labels.
+    #[error("key matching the label was not found in the PD, store label key: {0} ")]
+    LabelUnknown(String),
     /// Without it there would be fewer stores than replicas.
     #[error(
         "[PD:cluster:ErrStoresNotEnough]can not remove store {id} since the number of up stores would be {left} while \
@@ -121,6 +144,17 @@ impl StoreRecord {
     }
 }
 
+/// What is to become of a store's labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LabelChange {
+    /// These are added, or take the place of those with the same key; an empty value deletes.
+    Merge(Vec<metapb::StoreLabel>),
+    /// These and no others.
+    Replace(Vec<metapb::StoreLabel>),
+    /// The one with this key goes.
+    Delete(String),
+}
+
 /// The stores of the cluster and its version.
 #[derive(Debug)]
 pub struct StoreBook {
@@ -143,6 +177,11 @@ impl StoreBook {
     /// The cluster version.
     pub fn cluster_version(&self) -> &Version {
         &self.cluster_version
+    }
+
+    /// Another cluster version, set by hand.
+    pub fn set_cluster_version(&mut self, version: Version) {
+        self.cluster_version = version;
     }
 
     /// One store.
@@ -211,6 +250,67 @@ impl StoreBook {
         leaving.set_node_state(NodeState::Removing);
         leaving.physically_destroyed = destroyed;
         Ok(Some(leaving))
+    }
+
+    /// What taking a leaving store back into service leads to; nothing when it is in service.
+    pub fn back_up(&self, id: u64) -> Result<Option<metapb::Store>, StoreRefusal> {
+        let meta = &self.get(id)?.meta;
+        match meta.node_state() {
+            NodeState::Removed => Err(StoreRefusal::Removed(id)),
+            NodeState::Removing if meta.physically_destroyed => Err(StoreRefusal::Destroyed(id)),
+            NodeState::Removing => {
+                let mut back = meta.clone();
+                back.set_state(StoreState::Up);
+                back.set_node_state(NodeState::Serving);
+                Ok(Some(back))
+            }
+            NodeState::Preparing | NodeState::Serving => Ok(None),
+        }
+    }
+
+    /// What a change of labels leads to. `strict` are the location labels, if a store must have these and no others.
+    pub fn relabel(
+        &self,
+        id: u64,
+        change: &LabelChange,
+        strict: Option<&[String]>,
+    ) -> Result<metapb::Store, StoreRefusal> {
+        let known = self.table.get(&id).ok_or(StoreRefusal::InvalidId(id))?;
+        let mut meta = known.meta.clone();
+        match change {
+            LabelChange::Merge(given) => merge_labels(&mut meta.labels, given),
+            LabelChange::Replace(given) => {
+                meta.labels.clear();
+                merge_labels(&mut meta.labels, given);
+            }
+            LabelChange::Delete(key) => {
+                let before = meta.labels.len();
+                meta.labels.retain(|label| !label.key.eq_ignore_ascii_case(key));
+                if meta.labels.len() == before {
+                    return Err(StoreRefusal::NoLabel { id, key: key.clone() });
+                }
+            }
+        }
+        if let Some(wanted) = strict {
+            check_labels(&meta.labels, wanted)?;
+        }
+        Ok(meta)
+    }
+
+    /// The record of a store that is gone for good and may be forgotten.
+    pub fn purge(&self, id: u64) -> Result<metapb::Store, StoreRefusal> {
+        let meta = &self.get(id)?.meta;
+        match meta.node_state() {
+            NodeState::Removed => Ok(meta.clone()),
+            NodeState::Preparing | NodeState::Serving | NodeState::Removing => {
+                Err(StoreRefusal::NotRemoved(id))
+            }
+        }
+    }
+
+    /// Its record is deleted now.
+    pub fn forget(&mut self, id: u64) {
+        Arc::make_mut(&mut self.table).remove(&id);
     }
 
     /// The record of a leaving store once nothing is left on it.
@@ -309,6 +409,18 @@ impl StoreBook {
             });
         }
         Ok(())
+    }
+}
+
+/// A store has each wanted label and no other.
+fn check_labels(labels: &[metapb::StoreLabel], wanted: &[String]) -> Result<(), StoreRefusal> {
+    let same = |label: &metapb::StoreLabel, key: &String| label.key.eq_ignore_ascii_case(key);
+    if let Some(key) = wanted.iter().find(|key| !labels.iter().any(|label| same(label, key))) {
+        return Err(StoreRefusal::LabelMissing(key.clone()));
+    }
+    match labels.iter().find(|label| !wanted.iter().any(|key| same(label, key))) {
+        Some(label) => Err(StoreRefusal::LabelUnknown(label.key.clone())),
+        None => Ok(()),
     }
 }
 

@@ -4,8 +4,14 @@
 
 mod simulated;
 
-use scheduler::{Config, OperatorChange, OperatorKind, StoreId};
+use scheduler::{Config, OperatorChange, OperatorKind, Rate, StoreId, StoreLimit};
 use simulated::Cluster;
+
+/// What the balance does when no Store's limit slows it down.
+fn unlimited() -> Config {
+    let default_store_limit = StoreLimit { add_peer: Rate::UNLIMITED, remove_peer: Rate::UNLIMITED };
+    Config { default_store_limit, ..Config::default() }
+}
 
 fn balanced(cluster: &Cluster) -> bool {
     cluster.all_replicated()
@@ -23,7 +29,7 @@ fn stays_quiet(cluster: &mut Cluster) {
 
 #[test]
 fn a_new_store_gets_its_share() {
-    let mut cluster = Cluster::new(Config::default(), 7, 3);
+    let mut cluster = Cluster::new(unlimited(), 7, 3);
     let placements: Vec<_> = (0..60)
         .map(|n| {
             let mut stores = vec![1, 2, 3];
@@ -44,7 +50,7 @@ fn a_new_store_gets_its_share() {
 /// No more bytes move than must: what the stores lack that lack something, and 2 %.
 #[test]
 fn a_join_moves_little_more_than_the_lower_bound() {
-    let mut cluster = Cluster::new(Config::default(), 7, 6);
+    let mut cluster = Cluster::new(unlimited(), 7, 6);
     let size = |n: u64| if n.is_multiple_of(17) { 400 } else { 5 + n * 31 % 90 };
     let placements: Vec<_> =
         (0..600u64).map(|n| (vec![n % 6 + 1, (n + 1) % 6 + 1, (n + 3) % 6 + 1], size(n))).collect();
@@ -64,7 +70,7 @@ fn a_join_moves_little_more_than_the_lower_bound() {
 
 #[test]
 fn few_large_moves_are_under_way_to_a_store_at_a_time() {
-    let mut cluster = Cluster::new(Config::default(), 7, 3);
+    let mut cluster = Cluster::new(unlimited(), 7, 3);
     cluster.add_regions(&(0..60).map(|_| (vec![1, 2, 3], 100)).collect::<Vec<_>>());
     cluster.run(5_000);
     cluster.add_store(4);
@@ -80,7 +86,7 @@ fn few_large_moves_are_under_way_to_a_store_at_a_time() {
 
 #[test]
 fn leaders_on_one_store_are_spread() {
-    let mut cluster = Cluster::new(Config::default(), 7, 6);
+    let mut cluster = Cluster::new(unlimited(), 7, 6);
     let placements: Vec<_> = (0..60u64).map(|n| (vec![1, n % 5 + 2, (n + 2) % 5 + 2], 10)).collect();
     cluster.add_regions(&placements);
     cluster.run_until(240_000, "balanced", balanced);
@@ -128,7 +134,7 @@ fn the_polish_halves_the_gap() {
 
 #[test]
 fn a_quiet_cluster_yields_no_operator() {
-    let mut cluster = Cluster::new(Config::default(), 7, 4);
+    let mut cluster = Cluster::new(unlimited(), 7, 4);
     let placements: Vec<_> =
         (0..40u64).map(|n| (vec![n % 4 + 1, (n + 1) % 4 + 1, (n + 2) % 4 + 1], 50)).collect();
     cluster.add_regions(&placements);
@@ -138,7 +144,7 @@ fn a_quiet_cluster_yields_no_operator() {
 
 #[test]
 fn small_noise_in_sizes_moves_nothing() {
-    let mut cluster = Cluster::new(Config::default(), 7, 4);
+    let mut cluster = Cluster::new(unlimited(), 7, 4);
     let placements: Vec<_> =
         (0..400u64).map(|n| (vec![n % 4 + 1, (n + 1) % 4 + 1, (n + 2) % 4 + 1], 98 + n * 7 % 5)).collect();
     cluster.add_regions(&placements);
@@ -148,7 +154,7 @@ fn small_noise_in_sizes_moves_nothing() {
 
 #[test]
 fn the_balance_waits_for_the_routes_and_repairs_do_not() {
-    let mut cluster = Cluster::new(Config::default(), 7, 3);
+    let mut cluster = Cluster::new(unlimited(), 7, 3);
     cluster.add_regions(&[(vec![1], 10), (vec![1, 2, 3], 10), (vec![1, 2, 3], 10), (vec![1, 2, 3], 10)]);
     // Region 4 leads on a store that reports it, but its own heartbeat is late.
     let late = cluster.now.after_ms(20_000);

@@ -14,6 +14,9 @@ pub const RESOURCE_GROUP_DEFAULT: &[u8] = b"resource_group/settings/default";
 /// Configuration of the clients' resource control: JSON.
 pub const RESOURCE_GROUP_CONTROLLER: &[u8] = b"resource_group/controller";
 
+/// The safe point of transactions of unified garbage collection: decimal text. TiDB reads and wrote it under this name.
+pub const TXN_SAFE_POINT: &[u8] = b"/tidb/store/gcworker/saved_safe_point";
+
 /// The keys under the root of one cluster, `/pd/{cluster id}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
@@ -24,6 +27,12 @@ impl Keys {
     /// The keys of the cluster with this id.
     pub fn new(cluster_id: u64) -> Self {
         Self { root: format!("/pd/{cluster_id}") }
+    }
+
+    /// Whether a key is a record of this placement driver's own.
+    pub fn is_own(&self, key: &[u8]) -> bool {
+        let below = |root: &[u8]| key.strip_prefix(root).is_some_and(|rest| rest.first() == Some(&b'/'));
+        key == CLUSTER_ID || below(self.root.as_bytes())
     }
 
     /// End of the reserved window of ids, the last that may be handed out: 8 bytes big-endian.
@@ -91,6 +100,16 @@ impl Keys {
         self.under("config")
     }
 
+    /// Who changed what in the configuration when, and what is changed for some time only: JSON, a key of our own.
+    pub fn config_record(&self) -> Bytes {
+        self.under("config/record")
+    }
+
+    /// End (exclusive) of the configuration and its record; the range begins at [`Keys::config`].
+    pub fn config_end(&self) -> Bytes {
+        self.under("config0")
+    }
+
     /// The safe point of unified garbage collection: hexadecimal text.
     pub fn gc_safe_point(&self) -> Bytes {
         self.under("gc/safe_point")
@@ -144,6 +163,36 @@ impl Keys {
     /// The commit that a member's program was built from: text.
     pub fn member_git_hash(&self, member_id: u64) -> Bytes {
         self.under(&format!("member/{member_id}/git_hash"))
+    }
+
+    /// What tells a member's data folder from any other: text. Ours alone, as everything that follows.
+    pub fn member_incarnation(&self, member_id: u64) -> Bytes {
+        self.under(&format!("member/{member_id}/incarnation"))
+    }
+
+    /// How much a member is wanted as leader: decimal text, may be negative; absent is 0. (tikv/pd's own path.)
+    pub fn member_leader_priority(&self, member_id: u64) -> Bytes {
+        self.under(&format!("member/{member_id}/leader_priority"))
+    }
+
+    /// Start of the single facts about a member, which lie below its record.
+    pub fn member_facts(&self, member_id: u64) -> Bytes {
+        self.under(&format!("member/{member_id}/"))
+    }
+
+    /// The record of a member that was removed for good: protobuf `pdpb.Member` as it was last known.
+    pub fn removed_member(&self, member_id: u64) -> Bytes {
+        self.under(&format!("removed_member/{member_id}"))
+    }
+
+    /// Start of the records of removed members; the range ends before [`Keys::removed_members_end`].
+    pub fn removed_members(&self) -> Bytes {
+        self.under("removed_member/")
+    }
+
+    /// End (exclusive) of the records of removed members.
+    pub fn removed_members_end(&self) -> Bytes {
+        self.under("removed_member0")
     }
 
     fn under(&self, path: &str) -> Bytes {
@@ -236,6 +285,7 @@ mod tests {
             (keys.external_timestamp(), "/pd/7711470341570131228/raft/external_timestamp"),
             (keys.snapshot_recovering(), "/pd/7711470341570131228/cluster/markers/snapshot-recovering"),
             (keys.config(), "/pd/7711470341570131228/config"),
+            (keys.config_record(), "/pd/7711470341570131228/config/record"),
             (keys.gc_safe_point(), "/pd/7711470341570131228/gc/safe_point"),
             (keys.keyspace_meta(0), "/pd/7711470341570131228/keyspaces/meta/00000000"),
             (keys.keyspace_id("DEFAULT"), "/pd/7711470341570131228/keyspaces/id/DEFAULT"),
@@ -245,9 +295,23 @@ mod tests {
             (keys.member_binary_version(9), "/pd/7711470341570131228/member/9/binary_version"),
             (keys.member_deploy_path(9), "/pd/7711470341570131228/member/9/deploy_path"),
             (keys.member_git_hash(9), "/pd/7711470341570131228/member/9/git_hash"),
+            (keys.member_incarnation(9), "/pd/7711470341570131228/member/9/incarnation"),
+            (keys.member_leader_priority(9), "/pd/7711470341570131228/member/9/leader_priority"),
+            (keys.removed_member(9), "/pd/7711470341570131228/removed_member/9"),
         ];
         for (key, path) in table {
             assert_eq!(key, path.as_bytes());
+        }
+    }
+
+    #[test]
+    fn own_records_are_told_apart() {
+        let keys = Keys::new(7);
+        for own in [keys.timestamp(), keys.store(1), Bytes::from_static(CLUSTER_ID), "/pd/7/new".into()] {
+            assert!(keys.is_own(&own), "{own:?}");
+        }
+        for foreign in [&b"/pd/77/alloc_id"[..], b"/pd/7", RESOURCE_GROUP_CONTROLLER, TXN_SAFE_POINT, b"/a/1"] {
+            assert!(!keys.is_own(foreign), "{foreign:?}");
         }
     }
 
@@ -257,6 +321,9 @@ mod tests {
         for id in [0, 1, u64::MAX] {
             assert!(keys.stores() <= keys.store(id) && keys.store(id) < keys.stores_end());
             assert!(keys.members() <= keys.member(id) && keys.member(id) < keys.members_end());
+            assert!(keys.member_facts(id) < keys.member_incarnation(id));
+            let removed = keys.removed_member(id);
+            assert!(keys.removed_members() <= removed && removed < keys.removed_members_end());
         }
         assert!(keys.bootstrap_time() > keys.stores_end(), "the bootstrap time is no store");
         assert!(keys.region(1) < keys.stores());

@@ -16,8 +16,15 @@ use tests::replay::mask::Mask;
 use tests::replay::record::{self, HeaderKind, Outcome, Row};
 use tests::replay::server::Server;
 
-/// The RPCs that we serve and the record asks. The rows of MetaStorage write as well, which is not served yet.
-const SERVED: [&str; 22] = [
+/// The RPCs that we serve and the record asks.
+const SERVED: [&str; 30] = [
+    "keyspacepb.Keyspace/LoadKeyspace",
+    "meta_storagepb.MetaStorage/Delete",
+    "meta_storagepb.MetaStorage/Get",
+    "meta_storagepb.MetaStorage/Put",
+    "meta_storagepb.MetaStorage/Watch",
+    "pdpb.PD/BatchScanRegions",
+    "pdpb.PD/UpdateGCSafePoint",
     "pdpb.PD/GetMembers",
     "pdpb.PD/GetClusterInfo",
     "pdpb.PD/Tso",
@@ -34,6 +41,7 @@ const SERVED: [&str; 22] = [
     "pdpb.PD/GetRegionByID",
     "pdpb.PD/ScanRegions",
     "pdpb.PD/AskBatchSplit",
+    "pdpb.PD/AskSplit",
     "pdpb.PD/ReportBatchSplit",
     "pdpb.PD/IsSnapshotRecovering",
     "pdpb.PD/GetGCSafePoint",
@@ -56,6 +64,12 @@ const LIMITS_ZERO: &str =
 /// How long a stream may stay open after we closed our side: the record read for two seconds, and every stream of a
 /// served RPC ended in that time.
 const STREAM_ENDS_WITHIN: Duration = Duration::from_secs(10);
+
+/// How the record says that a stream stayed open until its reader left.
+const STAYS_OPEN: &str = "DEADLINE_EXCEEDED";
+const DEADLINE_TEXT: &str = "Stream removed (Deadline Exceeded)";
+/// As long as the record read such a stream after its last answer.
+const STREAM_READ_FOR: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_served_row_is_answered_as_recorded() -> Result<()> {
@@ -82,7 +96,7 @@ fn every_recorded_answer_is_read_and_equals_itself() -> Result<()> {
     }
     let asked: BTreeSet<&str> = rows.iter().map(|row| row.rpc.as_str()).collect();
     println!("{} rows of {} RPCs", rows.len(), asked.len());
-    ensure!(rows.len() == 66, "{} rows: was the record cut?", rows.len());
+    ensure!(rows.len() == 84, "{} rows: was the record cut?", rows.len());
     Ok(())
 }
 
@@ -211,8 +225,9 @@ async fn ask(
     }
     stream.close();
     let mut answers = Vec::new();
+    let within = if row.outcome.code == STAYS_OPEN { STREAM_READ_FOR } else { STREAM_ENDS_WITHIN };
     loop {
-        match tokio::time::timeout(STREAM_ENDS_WITHIN, stream.next()).await {
+        match tokio::time::timeout(within, stream.next()).await {
             Ok(Some(Event::Answer(answer))) => answers.push(to_json(&answer)?),
             Ok(Some(Event::End(status))) => {
                 let (code, details) = (code_name(status.code()).to_string(), status.message().to_string());
@@ -220,11 +235,7 @@ async fn ask(
             }
             Ok(None) => bail!("the call ended without a status"),
             Err(_) => {
-                return Ok(Outcome {
-                    code: "DEADLINE_EXCEEDED".into(),
-                    details: "still open".into(),
-                    answers,
-                });
+                return Ok(Outcome { code: STAYS_OPEN.into(), details: DEADLINE_TEXT.into(), answers });
             }
         }
     }
@@ -250,6 +261,10 @@ fn raised(rpc: &Rpc, outcome: &Outcome, raise: Raise) -> Result<Outcome> {
 struct Given {
     ids: BTreeSet<u64>,
     last_timestamp: (u64, u64),
+    /// The highest revision that MetaStorage answered.
+    revision: u64,
+    /// The revisions of writes by MetaStorage, in their order.
+    written: Vec<u64>,
 }
 
 impl Given {
@@ -270,6 +285,12 @@ impl Given {
                         }
                     }
                 }
+                "pdpb.PD/AskSplit" if answer.get("new_region_id").is_some() => {
+                    self.fresh(number(&answer["new_region_id"])?)?;
+                    for peer in answer["new_peer_ids"].as_array().into_iter().flatten() {
+                        self.fresh(number(peer)?)?;
+                    }
+                }
                 "pdpb.PD/Tso" => {
                     let timestamp = &answer["timestamp"];
                     let (physical, logical) =
@@ -281,9 +302,31 @@ impl Given {
                     ensure!(logical < 1 << 18, "{answer}: logical parts have 18 bits");
                     self.last_timestamp = (physical, logical);
                 }
+                "meta_storagepb.MetaStorage/Get" => self.read(answer)?,
+                "meta_storagepb.MetaStorage/Put" | "meta_storagepb.MetaStorage/Delete" => {
+                    let before = self.revision;
+                    self.read(answer)?;
+                    ensure!(self.revision > before, "a write left the revision at {before}");
+                    self.written.push(self.revision);
+                }
+                "meta_storagepb.MetaStorage/Watch" => {
+                    self.read(answer)?;
+                    let events = answer["events"].as_array().context("events")?;
+                    let changed = events.iter().map(|event| number(&event["kv"]["mod_revision"]));
+                    let changed: Vec<u64> = changed.collect::<Result<_>>()?;
+                    ensure!(changed == self.written, "events at {changed:?}, writes at {:?}", self.written);
+                }
                 _ => {}
             }
         }
+        Ok(())
+    }
+
+    /// Each answer of MetaStorage tells the revision, which never falls.
+    fn read(&mut self, answer: &Value) -> Result<()> {
+        let revision = number(&answer["header"]["revision"])?;
+        ensure!(revision >= self.revision, "revision {revision} after {}", self.revision);
+        self.revision = revision;
         Ok(())
     }
 

@@ -1,18 +1,20 @@
-//! Reports of buckets inside Regions: accepted and counted. Their use comes with hot Regions.
+//! Reports of buckets inside Regions: kept for who asks for a Region with its buckets.
 
 use futures::StreamExt;
 use proto::pdpb as wire;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::debug;
 
 use super::gate::Gate;
 use super::header::{self, Asked, Refusal};
+use crate::cluster::Reported;
 
 /// Reads reports until the store closes its side, which ends the call with "EOF" as stores know it.
 pub async fn serve(
     gate: &Gate,
     request: Request<Streaming<wire::ReportBucketsRequest>>,
 ) -> Result<Response<wire::ReportBucketsResponse>, Status> {
-    let tenure = gate.enter(request.metadata()).await?;
+    let tenure = gate.enter().await?;
     let mut reports = request.into_inner();
     loop {
         let report = tokio::select! {
@@ -20,10 +22,20 @@ pub async fn serve(
             () = tenure.ended() => return Err(header::not_leader()),
         };
         let Some(report) = report else { return Err(Status::unknown("EOF")) };
-        tenure.check_cluster_id(report?.cluster_id())?;
-        if tenure.cluster().is_err() {
+        let report = report?;
+        tenure.check_cluster_id(report.cluster_id())?;
+        let Ok(cluster) = tenure.cluster() else {
             return header::answer(tenure.cluster_id, Err(Refusal::not_bootstrapped()));
-        }
+        };
         gate.metrics.bucket_reports.inc();
+        if let Some(buckets) = report.buckets {
+            let region = buckets.region_id;
+            match tenure.buckets.report(cluster.regions(), buckets) {
+                Reported::Kept | Reported::Stale => {}
+                reported @ (Reported::UnknownRegion | Reported::Full) => {
+                    debug!(region, ?reported, "buckets not kept");
+                }
+            }
+        }
     }
 }

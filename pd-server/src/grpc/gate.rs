@@ -1,19 +1,16 @@
-//! The rules that hold for every call, in their order: forwarding, then the lead, then the cluster id.
+//! The rules that hold for every call, in their order: the lead, then the cluster id. (Passing on to the leader comes
+//! before both: `forward`.)
 
 use std::future::Future;
 use std::sync::Arc;
 
 use proto::pdpb;
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::header::{self, Answer, Asked, Refusal};
 use crate::cluster::{Tenure, Tenures};
 use crate::metrics::Metrics;
 use crate::pd::Pd;
-
-/// Names the member to which a call is to be passed on.
-const FORWARDED_HOST: &str = "pd-forwarded-host";
 
 /// What every handler goes through; cheap to clone.
 #[derive(Clone)]
@@ -47,7 +44,7 @@ impl Gate {
         A: Answer + Send,
         F: Future<Output = Result<A, Refusal>> + Send,
     {
-        let tenure = self.enter(request.metadata()).await?;
+        let tenure = self.enter().await?;
         let message = request.into_inner();
         tenure.check_cluster_id(message.cluster_id())?;
         let cluster_id = tenure.cluster_id;
@@ -63,8 +60,7 @@ impl Gate {
 
     /// The checks at the opening of a leader-only call or stream. Streams check each message with
     /// [`Tenure::check_cluster_id`] and end when the tenure does.
-    pub async fn enter(&self, metadata: &MetadataMap) -> Result<Arc<Tenure>, Status> {
-        self.refuse_forwarding(metadata)?;
+    pub async fn enter(&self) -> Result<Arc<Tenure>, Status> {
         self.tenures.serve().await
     }
 
@@ -75,33 +71,6 @@ impl Gate {
             id => Ok(id),
         }
     }
-
-    /// A call may ask to be passed on to the leader. Meant for ourselves it is served; passing on is not there yet.
-    fn refuse_forwarding(&self, metadata: &MetadataMap) -> Result<(), Status> {
-        let Some(host) = metadata.get(FORWARDED_HOST) else { return Ok(()) };
-        let host = host.to_str().map_err(|_| Status::invalid_argument("pd-forwarded-host is not text"))?;
-        if host.is_empty() || has_url(&self.pd.members.own().client_urls, host) {
-            return Ok(());
-        }
-        match self.pd.leadership.state().leader {
-            None => Err(header::not_leader()),
-            Some(leader) if has_url(&leader.client_urls, host) => Err(header::not_leader()),
-            Some(leader) => Err(Status::invalid_argument(format!(
-                "pd-forwarded-host {host} is not leader; the leader is {} at {}",
-                leader.name,
-                leader.client_urls.join(",")
-            ))),
-        }
-    }
-}
-
-/// Whether `host` is one of the URLs, whatever the scheme.
-fn has_url(urls: &[String], host: &str) -> bool {
-    urls.iter().any(|url| without_scheme(url) == without_scheme(host))
-}
-
-fn without_scheme(url: &str) -> &str {
-    url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/')
 }
 
 /// A member as clients see it. Only what stays the same as long as the membership does, so that answers are equal byte
@@ -113,23 +82,5 @@ pub fn member_to_wire(member: &crate::member::Member) -> pdpb::Member {
         peer_urls: member.peer_urls.clone(),
         client_urls: member.client_urls.clone(),
         ..Default::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::has_url;
-
-    #[test]
-    fn a_forwarded_host_is_compared_without_its_scheme() {
-        let urls = ["http://127.0.0.1:2379".to_owned()];
-        for (host, ours) in [
-            ("http://127.0.0.1:2379", true),
-            ("https://127.0.0.1:2379/", true),
-            ("127.0.0.1:2379", true),
-            ("127.0.0.1:2380", false),
-        ] {
-            assert_eq!(has_url(&urls, host), ours, "{host}");
-        }
     }
 }

@@ -157,17 +157,18 @@ macro_rules! answers {
 }
 
 asked! {
-    AllocIdRequest AskBatchSplitRequest AskSplitRequest BootstrapRequest GetAllStoresRequest GetGcSafePointRequest
-    GetRegionByIdRequest GetRegionRequest GetStoreRequest IsBootstrappedRequest PutStoreRequest
+    AllocIdRequest AskBatchSplitRequest AskSplitRequest BatchScanRegionsRequest BootstrapRequest GetAllStoresRequest
+    GetGcSafePointRequest GetRegionByIdRequest GetRegionRequest GetStoreRequest IsBootstrappedRequest PutStoreRequest QueryRegionRequest
     RegionHeartbeatRequest ReportBatchSplitRequest ReportBucketsRequest ReportMinResolvedTsRequest
-    ScanRegionsRequest StoreHeartbeatRequest TsoRequest
+    ScanRegionsRequest StoreHeartbeatRequest TsoRequest UpdateGcSafePointRequest
 }
 
 answers! {
-    AllocIdResponse AskBatchSplitResponse AskSplitResponse BootstrapResponse GetAllStoresResponse
+    AllocIdResponse AskBatchSplitResponse AskSplitResponse BatchScanRegionsResponse BootstrapResponse GetAllStoresResponse
     GetClusterInfoResponse GetGcSafePointResponse GetMembersResponse GetRegionResponse GetStoreResponse
-    IsBootstrappedResponse IsSnapshotRecoveringResponse PutStoreResponse ReportBatchSplitResponse
+    IsBootstrappedResponse IsSnapshotRecoveringResponse PutStoreResponse QueryRegionResponse ReportBatchSplitResponse
     ReportBucketsResponse ReportMinResolvedTsResponse ScanRegionsResponse StoreHeartbeatResponse
+    UpdateGcSafePointResponse
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! MetaStorage: the replicated keys as stores and clients read and watch them. Leader only; the cluster id is not
-//! checked. Put and Delete are not served yet.
+//! MetaStorage: the replicated keys as stores and clients read, write and watch them. Leader only; the cluster id is not
+//! checked. The placement driver's own records can be read and watched here, not written: a wrong byte there would
+//! stop timestamps or make ids repeat.
 
 use std::sync::Arc;
 
@@ -10,9 +11,11 @@ use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
 
 use super::gate::Gate;
-use super::header;
+use super::header::{self, Refusal};
 use crate::cluster::Tenure;
-use crate::state::{Event, EventKind, KeyRange, KeyValue, KvError, Revision, Watch, WatchBatch};
+use crate::state::{
+    Event, EventKind, KeyRange, KeyValue, KvError, Op, OpResult, Revision, Txn, Watch, WatchBatch,
+};
 
 /// Most keys in one answer, so that it stays far below the largest message: a client reads on from the last key.
 const RANGE_LIMIT_MAX: usize = 10_000;
@@ -23,7 +26,7 @@ pub struct Service(pub Gate);
 #[tonic::async_trait]
 impl MetaStorage for Service {
     async fn get(&self, request: Request<wire::GetRequest>) -> Result<Response<wire::GetResponse>, Status> {
-        let tenure = self.0.enter(request.metadata()).await?;
+        let tenure = self.0.enter().await?;
         let asked = request.into_inner();
         let range = range(asked.key, asked.range_end)?;
         let limit = match usize::try_from(asked.limit) {
@@ -45,11 +48,53 @@ impl MetaStorage for Service {
         Ok(Response::new(answer))
     }
 
+    async fn put(&self, request: Request<wire::PutRequest>) -> Result<Response<wire::PutResponse>, Status> {
+        let tenure = self.0.enter().await?;
+        let asked = request.into_inner();
+        check_write(&tenure, &asked.key)?;
+        if asked.lease != 0 {
+            let text = "requested lease not found: leases are not granted yet, write without one (lease 0)";
+            return Err(Status::not_found(text));
+        }
+        let put = Op::Put { key: asked.key, value: asked.value, lease: 0, prev_kv: asked.prev_kv };
+        let (revision, result) = write(&tenure, put).await?;
+        let previous = match result {
+            Some(OpResult::Put { previous }) => previous,
+            Some(OpResult::Delete { .. } | OpResult::Range(_)) | None => None,
+        };
+        let answer =
+            wire::PutResponse { header: Some(header_at(&tenure, revision)), prev_kv: previous.map(plain) };
+        Ok(Response::new(answer))
+    }
+
+    /// Deletes exactly one key; an end of a range is ignored.
+    async fn delete(
+        &self,
+        request: Request<wire::DeleteRequest>,
+    ) -> Result<Response<wire::DeleteResponse>, Status> {
+        let tenure = self.0.enter().await?;
+        let asked = request.into_inner();
+        check_write(&tenure, &asked.key)?;
+        let delete = Op::Delete { range: KeyRange::single(asked.key), prev_kv: asked.prev_kv };
+        let (revision, result) = write(&tenure, delete).await?;
+        let previous = match result {
+            Some(OpResult::Delete { previous, .. }) => previous,
+            Some(OpResult::Put { .. } | OpResult::Range(_)) | None => Vec::new(),
+        };
+        let answer = wire::DeleteResponse {
+            header: Some(header_at(&tenure, revision)),
+            // tikv/pd leaves it out, and clients that know it count what came back.
+            deleted: 0,
+            prev_kvs: previous.into_iter().map(plain).collect(),
+        };
+        Ok(Response::new(answer))
+    }
+
     async fn watch(
         &self,
         request: Request<wire::WatchRequest>,
     ) -> Result<Response<BoxStream<wire::WatchResponse>>, Status> {
-        let tenure = self.0.enter(request.metadata()).await?;
+        let tenure = self.0.enter().await?;
         let asked = request.into_inner();
         let range = range(asked.key, asked.range_end)?;
         let from = (asked.start_revision > 0).then(|| Revision(asked.start_revision.unsigned_abs()));
@@ -105,6 +150,32 @@ fn failed(error: &KvError, tenure: &Tenure) -> (Result<wire::WatchResponse, Stat
             (Ok(answer), Watching::Ending { status })
         }
         Err(status) => (Err(status), Watching::Over),
+    }
+}
+
+fn check_write(tenure: &Tenure, key: &Bytes) -> Result<(), Status> {
+    if key.is_empty() {
+        return Err(Status::invalid_argument("key is not provided"));
+    }
+    if tenure.keys.is_own(key) {
+        let key = String::from_utf8_lossy(key);
+        let text =
+            format!("{key} is a record of the placement driver's own; it is changed by its own calls only");
+        return Err(Status::permission_denied(text));
+    }
+    Ok(())
+}
+
+/// Does one operation; returns the revision after it. The answer leaves only if this member still leads.
+async fn write(tenure: &Tenure, op: Op) -> Result<(Revision, Option<OpResult>), Status> {
+    let written = tenure.pd.kv.txn(tenure.term, Txn::of(vec![op])).await;
+    tenure.check_lead().await?;
+    match written {
+        Ok(mut done) => Ok((done.revision, done.results.pop())),
+        Err(error) => match Refusal::from(error) {
+            Refusal::Status(status) => Err(status),
+            Refusal::Header(_, text) => Err(Status::unknown(text)),
+        },
     }
 }
 

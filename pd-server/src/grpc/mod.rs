@@ -3,12 +3,15 @@
 mod backlog;
 mod bootstrap;
 mod buckets;
+mod forward;
 mod gate;
 pub(crate) mod header;
+mod keyspace;
 mod members;
 mod meta_storage;
 mod pd;
 mod region_heartbeat;
+mod region_queries;
 mod regions;
 mod resource_manager;
 mod safe_points;
@@ -17,7 +20,10 @@ mod splits;
 mod stores;
 mod tso;
 
+use std::sync::Arc;
+
 use axum::Router;
+use proto::keyspacepb::keyspace_server::KeyspaceServer;
 use proto::meta_storagepb::meta_storage_server::MetaStorageServer;
 use proto::pdpb::pd_server::PdServer;
 use proto::resource_manager::resource_manager_server::ResourceManagerServer;
@@ -41,11 +47,15 @@ pub fn routes(gate: &Gate) -> Router {
     // Every member is healthy as long as it answers: clients take anything else for a broken network. The reporter says
     // "serving" of the whole server from the start, and may be dropped.
     let (_, health) = tonic_health::server::health_reporter();
+    let forwarder = forward::Forwarder::new(Arc::clone(&gate.pd));
     Routes::new(pd)
+        .add_service(KeyspaceServer::new(keyspace::Service(gate.clone())))
         .add_service(meta_storage)
         .add_service(resource_manager)
+        .add_service(gate.pd.cluster_service.clone().server())
         .add_service(health)
         .into_axum_router()
         .reset_fallback()
+        .route_layer(axum::middleware::from_fn_with_state(forwarder, forward::forward))
         .route_layer(axum::middleware::from_fn(served::refuse_unserved))
 }

@@ -5,7 +5,9 @@ use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::gate::Gate;
-use super::{bootstrap, buckets, members, region_heartbeat, regions, safe_points, splits, stores, tso};
+use super::{
+    bootstrap, buckets, members, region_heartbeat, region_queries, regions, safe_points, splits, stores, tso,
+};
 
 /// The service.
 pub struct Service(pub Gate);
@@ -111,6 +113,20 @@ impl Pd for Service {
         self.0.lead(request, regions::scan_regions).await
     }
 
+    async fn batch_scan_regions(
+        &self,
+        request: Request<wire::BatchScanRegionsRequest>,
+    ) -> Answer<wire::BatchScanRegionsResponse> {
+        self.0.lead(request, region_queries::batch_scan_regions).await
+    }
+
+    async fn query_region(
+        &self,
+        request: Request<Streaming<wire::QueryRegionRequest>>,
+    ) -> Answer<BoxStream<wire::QueryRegionResponse>> {
+        region_queries::query_region(&self.0, request).await
+    }
+
     async fn ask_split(&self, request: Request<wire::AskSplitRequest>) -> Answer<wire::AskSplitResponse> {
         self.0.lead(request, splits::ask_split).await
     }
@@ -134,6 +150,13 @@ impl Pd for Service {
         request: Request<wire::GetGcSafePointRequest>,
     ) -> Answer<wire::GetGcSafePointResponse> {
         self.0.lead(request, safe_points::get_gc_safe_point).await
+    }
+
+    async fn update_gc_safe_point(
+        &self,
+        request: Request<wire::UpdateGcSafePointRequest>,
+    ) -> Answer<wire::UpdateGcSafePointResponse> {
+        self.0.lead(request, safe_points::update_gc_safe_point).await
     }
 
     async fn report_min_resolved_ts(

@@ -35,7 +35,7 @@ pub async fn serve(
     gate: &Gate,
     request: Request<Streaming<RegionHeartbeatRequest>>,
 ) -> Result<Response<BoxStream<RegionHeartbeatResponse>>, Status> {
-    let tenure = gate.enter(request.metadata()).await?;
+    let tenure = gate.enter().await?;
     let (outbox, messages, broken) = Outbox::new();
     let reader = CancellationToken::new();
     let (verdict, ended) = oneshot::channel();

@@ -7,11 +7,12 @@ use proto::pdpb as wire;
 use scheduler::{RegionId, RegionView};
 
 use super::header::Refusal;
+use super::region_queries;
 use crate::cluster::{Routes, Tenure, wire::region_to_wire};
 
 /// Most Regions in one answer to a scan without a limit: about 20 MiB. Callers that get as many scan on from the last
 /// end key, as they do with a limit of their own.
-const SCAN_MAX: usize = 100_000;
+pub const SCAN_MAX: usize = 100_000;
 /// Regions read in one go.
 const PAGE: usize = 1_024;
 
@@ -20,7 +21,8 @@ pub async fn get_region(
     tenure: Arc<Tenure>,
     request: wire::GetRegionRequest,
 ) -> Result<wire::GetRegionResponse, Refusal> {
-    Ok(found(tenure.cluster()?.regions().get(&request.region_key)))
+    let view = tenure.cluster()?.regions().get(&request.region_key);
+    Ok(found(&tenure, view, request.need_buckets))
 }
 
 /// The Region before the one that holds a key.
@@ -28,7 +30,8 @@ pub async fn get_prev_region(
     tenure: Arc<Tenure>,
     request: wire::GetRegionRequest,
 ) -> Result<wire::GetRegionResponse, Refusal> {
-    Ok(found(tenure.cluster()?.regions().get_prev(&request.region_key)))
+    let view = tenure.cluster()?.regions().get_prev(&request.region_key);
+    Ok(found(&tenure, view, request.need_buckets))
 }
 
 /// The Region with an id.
@@ -36,7 +39,8 @@ pub async fn get_region_by_id(
     tenure: Arc<Tenure>,
     request: wire::GetRegionByIdRequest,
 ) -> Result<wire::GetRegionResponse, Refusal> {
-    Ok(found(tenure.cluster()?.regions().get_by_id(RegionId(request.region_id))))
+    let view = tenure.cluster()?.regions().get_by_id(RegionId(request.region_id));
+    Ok(found(&tenure, view, request.need_buckets))
 }
 
 /// Regions in key order from the one that holds the start key. A reversed range holds none.
@@ -64,7 +68,7 @@ pub async fn scan_regions(
 }
 
 /// Scans page by page, so that a long scan does not keep other calls of its thread waiting.
-async fn scan(regions: &Routes, mut from: Bytes, end: &[u8], limit: usize) -> Vec<RegionView> {
+pub async fn scan(regions: &Routes, mut from: Bytes, end: &[u8], limit: usize) -> Vec<RegionView> {
     let mut views: Vec<RegionView> = Vec::new();
     loop {
         let page = regions.scan(&from, end, PAGE.min(limit - views.len()));
@@ -82,7 +86,7 @@ async fn scan(regions: &Routes, mut from: Bytes, end: &[u8], limit: usize) -> Ve
     }
 }
 
-fn found(view: Option<RegionView>) -> wire::GetRegionResponse {
+fn found(tenure: &Tenure, view: Option<RegionView>, need_buckets: bool) -> wire::GetRegionResponse {
     let Some(view) = view else { return wire::GetRegionResponse::default() };
     let region = region_to_wire(&view);
     wire::GetRegionResponse {
@@ -91,6 +95,6 @@ fn found(view: Option<RegionView>) -> wire::GetRegionResponse {
         leader: region.leader,
         down_peers: region.down_peers,
         pending_peers: region.pending_peers,
-        buckets: None,
+        buckets: region_queries::buckets(tenure, &view, need_buckets),
     }
 }

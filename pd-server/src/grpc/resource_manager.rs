@@ -20,7 +20,7 @@ impl ResourceManager for Service {
         &self,
         request: Request<Streaming<TokenBucketsRequest>>,
     ) -> Result<Response<BoxStream<TokenBucketsResponse>>, Status> {
-        let tenure = self.0.enter(request.metadata()).await?;
+        let tenure = self.0.enter().await?;
         let state = (request.into_inner(), tenure, self.0.clone(), false);
         let answers = stream::unfold(state, |(mut requests, tenure, gate, over)| async move {
             if over {

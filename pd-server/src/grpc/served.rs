@@ -8,13 +8,20 @@ use tonic::Status;
 
 /// The RPCs that are served, by path.
 const SERVED: &[&str] = &[
+    "/etcdserverpb.Cluster/MemberAdd",
+    "/etcdserverpb.Cluster/MemberList",
+    "/etcdserverpb.Cluster/MemberRemove",
     "/grpc.health.v1.Health/Check",
     "/grpc.health.v1.Health/Watch",
+    "/keyspacepb.Keyspace/LoadKeyspace",
+    "/meta_storagepb.MetaStorage/Delete",
     "/meta_storagepb.MetaStorage/Get",
+    "/meta_storagepb.MetaStorage/Put",
     "/meta_storagepb.MetaStorage/Watch",
     "/pdpb.PD/AllocID",
     "/pdpb.PD/AskBatchSplit",
     "/pdpb.PD/AskSplit",
+    "/pdpb.PD/BatchScanRegions",
     "/pdpb.PD/Bootstrap",
     "/pdpb.PD/GetAllStores",
     "/pdpb.PD/GetClusterInfo",
@@ -27,6 +34,7 @@ const SERVED: &[&str] = &[
     "/pdpb.PD/IsBootstrapped",
     "/pdpb.PD/IsSnapshotRecovering",
     "/pdpb.PD/PutStore",
+    "/pdpb.PD/QueryRegion",
     "/pdpb.PD/RegionHeartbeat",
     "/pdpb.PD/ReportBatchSplit",
     "/pdpb.PD/ReportBuckets",
@@ -34,6 +42,7 @@ const SERVED: &[&str] = &[
     "/pdpb.PD/ScanRegions",
     "/pdpb.PD/StoreHeartbeat",
     "/pdpb.PD/Tso",
+    "/pdpb.PD/UpdateGCSafePoint",
     "/resource_manager.ResourceManager/AcquireTokenBuckets",
 ];
 

@@ -58,7 +58,7 @@ async fn grant(
     let region = region.ok_or_else(|| {
         Refusal::Header(wire::ErrorType::RegionNotFound, "missing region for split".to_owned())
     })?;
-    if cluster.halted {
+    if cluster.halted() {
         return Err(Refusal::unknown(HALTED));
     }
     check_epoch(cluster, &region)?;

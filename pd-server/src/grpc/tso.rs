@@ -25,7 +25,7 @@ pub async fn serve(
     gate: &Gate,
     request: Request<Streaming<pdpb::TsoRequest>>,
 ) -> Result<Response<BoxStream<pdpb::TsoResponse>>, Status> {
-    let tenure = gate.enter(request.metadata()).await?;
+    let tenure = gate.enter().await?;
     let cluster_id = tenure.cluster_id;
     let (asker, replies) = gate.pd.tso.open();
     let reader = CancellationToken::new();

@@ -6,6 +6,7 @@ use super::record::{Outcome, RECORDED_CLIENT_URL, RECORDED_CLUSTER_ID, RECORDED_
 
 /// What stands for a value that must be there but may be any.
 const ANY_TIME: &str = "<time>";
+const ANY_REVISION: &str = "<revision>";
 const DRAWN_ID: &str = "<drawn>";
 const CLUSTER_ID: &str = "<cluster>";
 const OTHER_CLUSTER_ID: &str = "<cluster + 1>";
@@ -66,10 +67,15 @@ impl Mask {
     fn field(&self, rpc: &str, name: &str, value: &mut Value) {
         match (rpc, name) {
             (_, "timestamp" | "last_heartbeat") => *value = ANY_TIME.into(),
-            (_, "member_id") | ("pdpb.PD/AllocID", "id") | ("pdpb.PD/AskBatchSplit", "new_region_id") => {
+            // The revision counts all that is written, also by the server itself.
+            (_, "revision" | "create_revision" | "mod_revision") => *value = ANY_REVISION.into(),
+            (_, "created_at" | "state_changed_at") => *value = ANY_TIME.into(),
+            (_, "member_id")
+            | ("pdpb.PD/AllocID", "id")
+            | ("pdpb.PD/AskBatchSplit" | "pdpb.PD/AskSplit", "new_region_id") => {
                 *value = DRAWN_ID.into();
             }
-            ("pdpb.PD/AskBatchSplit", "new_peer_ids") => {
+            ("pdpb.PD/AskBatchSplit" | "pdpb.PD/AskSplit", "new_peer_ids") => {
                 for id in value.as_array_mut().into_iter().flatten() {
                     *id = DRAWN_ID.into();
                 }

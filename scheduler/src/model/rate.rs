@@ -122,7 +122,10 @@ impl Weight {
     /// A load as it counts on a Store of this weight: twice as much at half the weight, endless at none.
     #[must_use]
     pub(crate) const fn scale(self, load: u64) -> u64 {
-        if self.0 == 0 { u64::MAX } else { load.saturating_mul(1000) / self.0 }
+        match load.saturating_mul(1000).checked_div(self.0) {
+            Some(scaled) => scaled,
+            None => u64::MAX,
+        }
     }
 }
 

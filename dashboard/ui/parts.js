@@ -12,7 +12,7 @@ const COPIED_MS = 1_500;
 const SEVERITY = /** @type {Record<string, string>} */ ({
   Connected: "ok", Up: "ok", Serving: "ok", leader: "ok", follower: "ok", finished: "ok", success: "ok", healthy: "ok",
   Disconnected: "attention", Offline: "attention", Preparing: "attention", Removing: "attention", learner: "attention",
-  timeout: "attention", cancelled: "attention", replaced: "attention", waiting: "learning", pending: "attention",
+  timeout: "attention", Unhealthy: "attention", disconnected: "attention", offline: "attention", cancelled: "attention", replaced: "attention", waiting: "learning", pending: "attention",
   Down: "at-risk", down: "at-risk", failed: "at-risk", Tombstone: "learning", Removed: "learning", running: "ok",
 });
 const ORDER = ["at-risk", "down", "degraded", "blocked", "attention", "learning", "ok"];
@@ -43,6 +43,7 @@ export function subjectPlace(subject) {
   if (subject?.region !== undefined && subject.region !== null) return `#/region/${subject.region}`;
   if (subject?.store !== undefined && subject.store !== null) return `#/store/${subject.store}`;
   if (subject?.member) return "#/members";
+  if (subject?.range) return `#/keys?start=${subject.range.split("..")[0]}&end=${subject.range.split("..")[1] ?? ""}`;
   return null;
 }
 

@@ -8,6 +8,8 @@ export interface Subject {
   store?: number;
   rule?: string;
   member?: string;
+  /** `start..end` in hex. */
+  range?: string;
 }
 
 export interface Check {
@@ -16,9 +18,10 @@ export interface Check {
   count: number | null;
   bytes: number | null;
   since_ms: number | null;
+  /** An age, not a time. */
   oldest_ms: number | null;
   summary: string;
-  cause: { code: string; subject: Subject | null } | null;
+  cause: { code: string; subject?: Subject | null } | null;
   subjects: Subject[];
   more: number;
   next: string[];
@@ -30,11 +33,13 @@ export interface Health {
   as_of_ms: number;
   member: string;
   leader: string | null;
+  /** Only the leader knows Regions and Stores; otherwise this is one member's view. */
+  by_leader: boolean;
   term: number;
-  cluster_id: string;
-  bootstrapped: boolean;
+  cluster_id: string | null;
+  bootstrapped: boolean | null;
   no_leader_since_ms: number | null;
-  heard: { regions_permille: number | null; stores: number | null };
+  heard: { regions_permille: number; stores: number; stores_expected: number } | null;
   checks: Check[];
 }
 
@@ -116,8 +121,10 @@ export interface MemberRow {
   term: number | null;
   applied: number | null;
   lag: number | null;
+  fsync_mean_ms: number | null;
   fsync_p99_ms: number | null;
   clock_offset_ms: number | null;
+  clock_ms: number | null;
   version: string;
   data_bytes: number | null;
   last_heard_ms: number | null;
@@ -134,47 +141,86 @@ export interface Members {
   safe_points: { service: string; value: string | number; age_ms?: number | null }[];
 }
 
-export interface WhyLine {
+export interface Reason {
   text: string;
-  severity?: string | null;
-  code?: string | null;
-  number?: number | null;
-  limit?: number | null;
-  subject?: Subject | null;
+  kind: string | null;
+  severity: Severity | string | null;
+  number: number | null;
+  limit: number | null;
+  subject: Subject | null;
+  at_ms: number | null;
+  times: number | null;
 }
 
-export interface RegionView {
+export interface WhyRegion {
   id: number;
   start_hex: string;
   end_hex: string;
-  epoch: { version: number; conf_ver: number };
-  bytes: number | null;
-  keys: number | null;
+  conf_ver: number;
+  version: number;
   leader: number | null;
-  peers: { id: number; store: number; role: string; state: string | null; down_s?: number | null }[];
+  peers: { id: number; store: number; role: string; state: string; down_s: number | null }[];
+  bytes: number;
+  keys: number;
+  heard_ms: number;
+}
+
+export interface WhyStore {
+  id: number;
+  node_state: string;
+  liveness: string;
+  leaders: number;
+  regions: number;
+  learners: number;
+  pending: number;
+  bytes: number;
+  target_bytes: number | null;
+  last_heartbeat_ms: number | null;
+}
+
+export interface WhyOperator {
+  cause: string;
+  kind: string;
+  steps: string[];
+  step: number;
+  created_ms: number;
+  waits_for: string | null;
 }
 
 export interface Why {
   as_of_ms: number;
   subject: Subject;
   summary: string;
-  lines: WhyLine[];
+  healthy: boolean;
+  lines: Reason[];
+  kept: Reason[];
   next: string[];
-  region?: RegionView | null;
-  operator?: OperatorRow | null;
+  region: WhyRegion | null;
+  store: WhyStore | null;
+  operator: WhyOperator | null;
+}
+
+export interface HeatLane {
+  unit: string;
+  min: number;
+  max: number;
+  /** Base64, a byte a cell: 0 nothing, 1 to 254 logarithmic between `min` and `max`, 255 not known. */
+  v: string;
 }
 
 export interface KeyMap {
   as_of_ms: number;
-  heard_permille: number | null;
+  heard_permille: number;
+  /** One more than there are cells, upper-case hex. */
   keys: string[];
   regions: number[];
   bytes: number[];
+  /** 0: several stores lead. */
   leader: number[];
   leader_permille: number[];
-  heat: Record<string, { unit: string; min: number; max: number; v: string }>;
+  heat: { write: HeatLane; read: HeatLane };
   rule: number[];
-  rules: (string | { id?: string; group?: string })[];
-  trouble: Record<string, Record<string, number>>;
+  rules: string[];
+  trouble: Record<string, Record<string, number | null>>;
   ops: Record<string, number>;
 }

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use toml::{Table, Value};
 
 use super::ConfigError;
-use super::known::{self, Kind};
-use super::value::{parse_bool, parse_duration, parse_size};
+use super::items::{self, Item};
+use super::settings::Stated;
 
 /// The file's values by their paths, each of the right kind.
 #[derive(Debug, Default)]
@@ -44,44 +43,35 @@ impl File {
 
     /// The keys that are known and have no effect yet.
     pub(super) fn without_effect(&self) -> Vec<String> {
-        let idle = |path: &&String| known::find(path).is_some_and(|key| !key.has_effect);
+        let idle = |path: &&String| items::in_file(path).is_some_and(|item| !item.duty.has_effect());
         self.values.keys().filter(idle).cloned().collect()
+    }
+
+    /// What it gives, by names in JSON and in the form in which it is shown. An empty text gives nothing.
+    pub(super) fn stated(&self) -> Stated {
+        let shown = |(path, value): (&String, &Value)| {
+            let item = items::in_file(path)?;
+            let value = item.kind.from_toml(value).ok().filter(|value| value.as_str() != Some(""))?;
+            Some((item.shown?, value))
+        };
+        self.values.iter().filter_map(shown).collect()
     }
 
     pub(super) fn text(&self, path: &str) -> Option<&str> {
         self.values.get(path).and_then(Value::as_str)
     }
 
-    pub(super) fn whole(&self, path: &str) -> Option<u64> {
-        self.values.get(path).and_then(Value::as_integer).and_then(|number| u64::try_from(number).ok())
-    }
-
-    pub(super) fn bool(&self, path: &str) -> Option<bool> {
-        match self.values.get(path)? {
-            Value::Boolean(value) => Some(*value),
-            Value::String(text) => parse_bool(text).ok(),
-            Value::Integer(_) | Value::Float(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => {
-                None
-            }
-        }
-    }
-
-    pub(super) fn duration(&self, path: &str) -> Option<Duration> {
-        self.text(path).and_then(|text| parse_duration(text).ok())
-    }
-
     fn take_table(&mut self, prefix: &str, table: Table) -> Result<(), ConfigError> {
         for (name, value) in table {
             let path = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
-            match (known::find(&path), value) {
-                (Some(key), value) => {
-                    check(key.kind, &value)
-                        .map_err(|reason| ConfigError::Value { key: path.clone(), reason })?;
+            match (items::in_file(&path), value) {
+                (Some(item), value) => {
+                    check(item, &value).map_err(|reason| ConfigError::Value { key: path.clone(), reason })?;
                     self.values.insert(path, value);
                 }
-                (None, Value::Table(inner)) if known::is_table(&path) => self.take_table(&path, inner)?,
+                (None, Value::Table(inner)) if items::is_table(&path) => self.take_table(&path, inner)?,
                 (None, _) => {
-                    let nearest = known::nearest(&path);
+                    let nearest = items::nearest(&path);
                     return Err(ConfigError::UnknownKey { key: path, nearest });
                 }
             }
@@ -90,24 +80,11 @@ impl File {
     }
 }
 
-fn check(kind: Kind, value: &Value) -> Result<(), String> {
-    let expected = |what: &str| Err(format!("{what} is expected, not {value}"));
-    match (kind, value) {
-        (Kind::Any, _)
-        | (Kind::Text, Value::String(_))
-        | (Kind::Bool, Value::Boolean(_))
-        | (Kind::Number, Value::Integer(_) | Value::Float(_))
-        | (Kind::List, Value::String(_) | Value::Array(_)) => Ok(()),
-        (Kind::Bool, Value::String(text)) => parse_bool(text).map(|_| ()),
-        (Kind::Duration, Value::String(text)) => parse_duration(text).map(|_| ()),
-        (Kind::Size, Value::String(text)) => parse_size(text).map(|_| ()),
-        (Kind::Whole | Kind::Size, Value::Integer(number)) if *number >= 0 => Ok(()),
-        (Kind::Text, _) => expected("text"),
-        (Kind::Bool, _) => expected("true or false"),
-        (Kind::Whole, _) => expected("a whole number of at least 0"),
-        (Kind::Number, _) => expected("a number"),
-        (Kind::Duration, _) => expected("a duration such as \"30m\""),
-        (Kind::Size, _) => expected("a size such as \"8GiB\""),
-        (Kind::List, _) => expected("a list"),
+fn check(item: &Item, value: &Value) -> Result<(), String> {
+    let value = item.kind.from_toml(value)?;
+    // An empty text stands for the default.
+    if value.as_str() == Some("") {
+        return Ok(());
     }
+    item.range.check(item, &value).map_err(|error| error.to_string())
 }

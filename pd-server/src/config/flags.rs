@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -64,7 +65,30 @@ pub struct Flags {
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
 
+    /// Serve the web page: on or off [default: on]
+    #[arg(long, value_name = "ON|OFF")]
+    pub dashboard: Option<String>,
+
     /// Accept a wall clock that is more than 24 h ahead of the last timestamp given out
     #[arg(long)]
     pub accept_clock: bool,
+}
+
+impl Flags {
+    /// The items that are given here, by their names in the file.
+    pub(super) fn given(&self) -> BTreeSet<&'static str> {
+        let given = [
+            ("name", self.name.is_some()),
+            ("data-dir", self.data_dir.is_some()),
+            ("client-urls", self.client_urls.is_some()),
+            ("peer-urls", self.peer_urls.is_some()),
+            ("advertise-client-urls", self.advertise_client_urls.is_some()),
+            ("advertise-peer-urls", self.advertise_peer_urls.is_some()),
+            ("initial-cluster", self.initial_cluster.is_some()),
+            ("join", self.join.is_some()),
+            ("log.level", self.log_level.is_some()),
+            ("log.file.filename", self.log_file.is_some()),
+        ];
+        given.into_iter().filter_map(|(name, given)| given.then_some(name)).collect()
+    }
 }

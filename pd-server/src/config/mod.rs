@@ -1,18 +1,37 @@
-//! What this process is told: flags first, then the TOML file, then the defaults.
+//! What this process is told: flags first, then the TOML file, then the defaults. And what the group shares: the
+//! replicated configuration ([`Online`]), changed while everything runs; the file counts for it only at the first start.
 //!
 //! Keys and flags are spelt as tikv/pd spells them. A known key without effect yet is accepted and named once at the
-//! start; an unknown one is refused by name.
+//! start; an unknown one is refused by name. Every item stands once, in `items.tsv`.
 
+mod document;
+mod draft;
 mod file;
 mod flags;
-mod known;
+pub mod items;
+mod kind;
+mod online;
+mod origin;
+mod range;
+mod record;
+mod setting;
+mod settings;
+mod shown;
 mod value;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+pub use draft::Draft;
 pub use flags::Flags;
+pub use kind::Kind;
+pub use online::{ChangeError, Online};
+pub use origin::{Effect, ItemView, Origin};
+pub use range::Range;
+pub use record::{Change, Record, Temporary};
+pub use setting::SettingError;
+pub use settings::{LabelProperty, SchedulerEntry, Settings, Stated, StoreLimit};
+pub use shown::{default_document, process_document, schedule_section};
 pub use value::ServerUrl;
 
 use self::file::File;
@@ -44,10 +63,12 @@ pub struct Config {
     pub join: Vec<ServerUrl>,
     /// Logs.
     pub log: LogConfig,
-    /// Scheduling.
-    pub schedule: ScheduleConfig,
-    /// Replication.
-    pub replication: ReplicationConfig,
+    /// The web page.
+    pub dashboard: DashboardConfig,
+    /// What the file gives, replicated items among it: they count at the first start of the group.
+    pub stated: Stated,
+    /// Items that a flag gives, by their names in the file.
+    pub flagged: BTreeSet<&'static str>,
     /// A wall clock far ahead of the last timestamp is accepted.
     pub accept_clock: bool,
     /// Keys of the file that are known and have no effect yet.
@@ -98,26 +119,13 @@ pub enum LogFormat {
     Json,
 }
 
-/// `[schedule]`, as far as it has an effect.
+/// The web page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScheduleConfig {
-    /// Silence after which a store counts as down.
-    pub max_store_down_time: Duration,
-    /// Leader operators at the same time.
-    pub leader_schedule_limit: u64,
-    /// Region operators at the same time.
-    pub region_schedule_limit: u64,
-    /// Replica operators at the same time.
-    pub replica_schedule_limit: u64,
-    /// Scheduling is frozen.
-    pub halt_scheduling: bool,
-}
-
-/// `[replication]`, as far as it has an effect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReplicationConfig {
-    /// Replicas of each Region; at least 1.
-    pub max_replicas: u64,
+pub struct DashboardConfig {
+    /// It is served.
+    pub enabled: bool,
+    /// The path that it lies under.
+    pub public_path_prefix: String,
 }
 
 /// Why a configuration is refused. Each names the thing and what would be right.
@@ -155,24 +163,6 @@ pub enum ConfigError {
         /// What is wrong, and what would be right.
         reason: String,
     },
-}
-
-impl Default for ScheduleConfig {
-    fn default() -> Self {
-        Self {
-            max_store_down_time: Duration::from_secs(30 * 60),
-            leader_schedule_limit: 4,
-            region_schedule_limit: 2_048,
-            replica_schedule_limit: 64,
-            halt_scheduling: false,
-        }
-    }
-}
-
-impl Default for ReplicationConfig {
-    fn default() -> Self {
-        Self { max_replicas: 3 }
-    }
 }
 
 impl Config {
@@ -246,32 +236,44 @@ impl Config {
             initial_cluster,
             join,
             log: log_config(flags, file)?,
-            schedule: schedule_config(file),
-            replication: ReplicationConfig {
-                max_replicas: file
-                    .whole("replication.max-replicas")
-                    .unwrap_or(ReplicationConfig::default().max_replicas),
-            },
+            dashboard: dashboard_config(flags, file)?,
+            stated: file.stated(),
+            flagged: flags.given(),
             accept_clock: flags.accept_clock,
             without_effect: file.without_effect(),
         };
-        if config.replication.max_replicas == 0 {
-            return Err(wrong("replication.max-replicas", "at least 1 is needed"));
-        }
         Ok(config)
+    }
+}
+
+impl LogLevel {
+    /// Reads a level. What tikv/pd calls fatal is an error here: a process does not live on after it.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "debug" => Self::Debug,
+            "info" | "" => Self::Info,
+            "warn" => Self::Warn,
+            "error" | "fatal" => Self::Error,
+            _ => return None,
+        })
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
     }
 }
 
 fn log_config(flags: &Flags, file: &File) -> Result<LogConfig, ConfigError> {
     let level = flags.log_level.as_deref().or(file.text("log.level")).or(file.text("log-level"));
-    let level = match level.unwrap_or("info") {
-        "debug" => LogLevel::Debug,
-        "info" | "" => LogLevel::Info,
-        "warn" => LogLevel::Warn,
-        // A process here does not live on after what tikv/pd logs as fatal.
-        "error" | "fatal" => LogLevel::Error,
-        other => return Err(wrong("log.level", format!("{other:?} is none of debug, info, warn, error"))),
-    };
+    let level = level.unwrap_or("info");
+    let level = LogLevel::parse(level)
+        .ok_or_else(|| wrong("log.level", format!("{level:?} is none of debug, info, warn, error")))?;
     let format = match file.text("log.format").unwrap_or("text") {
         "text" | "console" | "" => LogFormat::Text,
         "json" => LogFormat::Json,
@@ -281,18 +283,20 @@ fn log_config(flags: &Flags, file: &File) -> Result<LogConfig, ConfigError> {
     Ok(LogConfig { level, format, file: flags.log_file.clone().or_else(|| path.map(PathBuf::from)) })
 }
 
-fn schedule_config(file: &File) -> ScheduleConfig {
-    let default = ScheduleConfig::default();
-    let limit = |key: &str, default| file.whole(key).unwrap_or(default);
-    ScheduleConfig {
-        max_store_down_time: file
-            .duration("schedule.max-store-down-time")
-            .unwrap_or(default.max_store_down_time),
-        leader_schedule_limit: limit("schedule.leader-schedule-limit", default.leader_schedule_limit),
-        region_schedule_limit: limit("schedule.region-schedule-limit", default.region_schedule_limit),
-        replica_schedule_limit: limit("schedule.replica-schedule-limit", default.replica_schedule_limit),
-        halt_scheduling: file.bool("schedule.halt-scheduling").unwrap_or(default.halt_scheduling),
+fn dashboard_config(flags: &Flags, file: &File) -> Result<DashboardConfig, ConfigError> {
+    let enabled = match flags.dashboard.as_deref().unwrap_or("on") {
+        "on" => true,
+        "off" => false,
+        other => return Err(wrong("dashboard", format!("{other:?} is neither on nor off"))),
+    };
+    let key = "dashboard.public-path-prefix";
+    let prefix = file.text(key).filter(|prefix| !prefix.is_empty()).unwrap_or("/dashboard");
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.');
+    if !prefix.starts_with('/') || prefix.ends_with('/') || prefix.contains("//") || !prefix.chars().all(plain) {
+        let reason = format!("{prefix:?} is no path such as /dashboard, with letters, digits and - _ . only");
+        return Err(wrong(key, reason));
     }
+    Ok(DashboardConfig { enabled, public_path_prefix: prefix.to_owned() })
 }
 
 fn parse_initial_cluster(text: &str) -> Result<Vec<InitialMember>, String> {

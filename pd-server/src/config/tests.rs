@@ -24,10 +24,7 @@ fn without_anything_it_is_a_group_of_one() {
     assert_eq!(texts(&config.advertise_peer_urls), ["http://127.0.0.1:2380"]);
     let alone = InitialMember { name: "pd-here".into(), peer_urls: config.peer_urls.clone() };
     assert_eq!(config.initial_cluster, [alone]);
-    assert_eq!(
-        (config.schedule, config.replication),
-        (ScheduleConfig::default(), ReplicationConfig::default())
-    );
+    assert!(config.stated.is_empty() && config.flagged.is_empty());
     assert_eq!(
         (config.log.level, config.log.format, config.log.file),
         (LogLevel::Info, LogFormat::Text, None)
@@ -65,13 +62,13 @@ fn flags_win_over_the_file() {
     assert_eq!(texts(&config.client_urls), ["http://127.0.0.1:9379"]);
     assert_eq!(texts(&config.advertise_client_urls), ["http://10.0.0.2:2379"]);
     assert_eq!((config.log.level, config.log.format), (LogLevel::Error, LogFormat::Json));
-    let schedule = ScheduleConfig {
-        max_store_down_time: Duration::from_secs(3_600),
-        halt_scheduling: true,
-        leader_schedule_limit: 8,
-        ..ScheduleConfig::default()
-    };
-    assert_eq!((config.schedule, config.replication.max_replicas), (schedule, 5));
+    let stated = |name: &str| config.stated.get(name).cloned();
+    assert_eq!(stated("schedule.max-store-down-time"), Some("1h0m0s".into()), "in the form in which it is shown");
+    assert_eq!(stated("schedule.halt-scheduling"), Some("true".into()));
+    assert_eq!(stated("schedule.leader-schedule-limit"), Some(8.into()));
+    assert_eq!(stated("replication.location-labels"), Some("zone,host".into()));
+    assert_eq!(stated("replication.max-replicas"), Some(5.into()));
+    assert_eq!(config.flagged.into_iter().collect::<Vec<_>>(), ["client-urls", "log.level", "name"]);
     let idle = [
         "labels",
         "lease",
@@ -109,7 +106,7 @@ fn what_is_wrong_is_named() {
         ("", "[schedule]\nleader-schedule-limit = -1", "at least 0 is expected, not -1"),
         ("", "[schedule]\nleader-schedule-limit = 'x'", "schedule.leader-schedule-limit: a whole number"),
         ("", "[schedule]\nhalt-scheduling = 'yes'", "neither true nor false"),
-        ("", "[replication]\nmax-replicas = 0", "replication.max-replicas: at least 1 is needed"),
+        ("", "[replication]\nmax-replicas = 0", "replication.max-replicas: max-replicas should between 1 and 64"),
         ("", "quota-backend-bytes = 'much'", "quota-backend-bytes: \"much\" is no size"),
         ("", "[log]\nlevel = 'loud'", "log.level: \"loud\" is none of debug"),
         ("-L loud", "", "log.level: \"loud\" is none of debug"),

@@ -118,6 +118,49 @@ pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(wrong)
 }
 
+/// Writes a duration as Go does: `1h30m0s`, `1.5s`, `50ms`, `0s`.
+pub(super) fn format_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let nanos = duration.subsec_nanos();
+    if seconds == 0 && nanos > 0 {
+        let (unit, digits) = match nanos {
+            1_000_000.. => ("ms", 6),
+            1_000.. => ("µs", 3),
+            _ => ("ns", 0),
+        };
+        return decimal(u64::from(nanos), digits) + unit;
+    }
+    let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
+    let last = decimal(seconds % 60 * 1_000_000_000 + u64::from(nanos), 9) + "s";
+    match (hours, minutes) {
+        (0, 0) => last,
+        (0, minutes) => format!("{minutes}m{last}"),
+        (hours, minutes) => format!("{hours}h{minutes}m{last}"),
+    }
+}
+
+/// A number of 10^-`digits`, without zeros at the end.
+fn decimal(number: u64, digits: usize) -> String {
+    let padded = format!("{number:0>width$}", width = digits + 1);
+    let (whole, fraction) = padded.split_at(padded.len() - digits);
+    match fraction.trim_end_matches('0') {
+        "" => whole.to_owned(),
+        fraction => format!("{whole}.{fraction}"),
+    }
+}
+
+/// Writes a size in the largest unit that leaves no fraction: `8GiB`, `150MiB`, `12B`.
+pub(super) fn format_size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut size = bytes;
+    let mut unit = 0;
+    while size >= 1_024 && size.is_multiple_of(1_024) && unit + 1 < UNITS.len() {
+        size /= 1_024;
+        unit += 1;
+    }
+    format!("{size}{}", UNITS[unit])
+}
+
 /// Reads a boolean that was written as text.
 pub(super) fn parse_bool(text: &str) -> Result<bool, String> {
     match text {
@@ -183,7 +226,18 @@ mod tests {
     }
 
     #[test]
+    fn durations_are_written_as_they_are_read() {
+        for text in ["0s", "1s", "1.5s", "50ms", "1.5ms", "2µs", "3ns", "1m0s", "30m0s", "1h0m0s", "48h0m0s", "1h0m0.25s"] {
+            assert_eq!(format_duration(parse_duration(text).unwrap()), text);
+        }
+        assert_eq!(format_duration(parse_duration("2m500ms").unwrap()), "2m0.5s");
+    }
+
+    #[test]
     fn sizes_and_booleans() {
+        for text in ["0B", "12B", "8GiB", "150MiB", "1025B", "16384TiB"] {
+            assert_eq!(format_size(parse_size(text).unwrap()), text);
+        }
         for (text, bytes) in [("8GiB", 8 << 30), ("150MB", 150 << 20), ("12", 12), ("1 KiB", 1_024)] {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }

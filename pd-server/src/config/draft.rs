@@ -1,0 +1,322 @@
+//! A change of the replicated configuration while it is being made: all or nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
+
+use semver::Version;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::items::{self, Duty, Item};
+use super::record::{Change, Temporary, caller};
+use super::setting::SettingError;
+use super::settings::{LabelProperty, SchedulerEntry, Settings, StoreLimit};
+use super::document;
+use crate::cluster::parse_version;
+
+/// Store limits that are kept: more stores than a cluster has, gone ones included.
+const STORE_LIMITS_MAX: usize = 10_000;
+/// Schedulers that are listed: far more than there are kinds.
+const SCHEDULERS_MAX: usize = 256;
+/// Label properties that are kept.
+const LABEL_PROPERTIES_MAX: usize = 1_000;
+
+/// The configuration as it is to become. Reads as [`Settings`].
+pub struct Draft {
+    settings: Settings,
+    touched: BTreeSet<&'static str>,
+    by: String,
+    now_ms: u64,
+}
+
+impl Deref for Draft {
+    type Target = Settings;
+
+    fn deref(&self) -> &Settings {
+        &self.settings
+    }
+}
+
+impl Draft {
+    pub(super) fn new(settings: Settings, by: &str, now_ms: u64) -> Self {
+        Self { settings, touched: BTreeSet::new(), by: caller(by), now_ms }
+    }
+
+    /// Sets an item, by its whole name in JSON or by the last part of it.
+    ///
+    /// # Errors
+    /// No such item, another kind of value, a value outside of the range, or one that is changed in another way.
+    pub fn set(&mut self, name: &str, value: &Value) -> Result<(), SettingError> {
+        let (name, item) = find(name)?;
+        match item.duty {
+            Duty::Live | Duty::Kept => {}
+            Duty::Own => return Err(SettingError::OtherWay { item: name, instead: own_way(name) }),
+            // Not replicated.
+            Duty::Start | Duty::Idle | Duty::Here | Duty::Blank => {
+                return Err(SettingError::UnknownPrefix(item.section().to_owned()));
+            }
+        }
+        if value.is_null() {
+            // As in tikv/pd: nothing is said, nothing is changed.
+            return Ok(());
+        }
+        let value = item.kind.accept(item, value)?;
+        item.range.check(item, &value)?;
+        if name == "cluster-version" {
+            self.set_cluster_version(&parse_version(value.as_str().unwrap_or_default())?);
+            return Ok(());
+        }
+        if self.kept(name) == Some(&value) {
+            return Ok(());
+        }
+        if self.settings.temporary(name).is_some() {
+            return Err(SettingError::Temporary(name));
+        }
+        self.put(name, value);
+        Ok(())
+    }
+
+    /// Sets items of a section, given as an object with the items' last names. Objects in it are looked into.
+    ///
+    /// # Errors
+    /// As [`Draft::set`]. Names that the section does not have are passed over, as tikv/pd does.
+    pub fn set_section(&mut self, section: &str, values: &Map<String, Value>) -> Result<(), SettingError> {
+        for (name, value) in values {
+            let name = format!("{section}.{name}");
+            match (items::shown(&name), value) {
+                (Some(_), Value::Object(limits)) if name == "schedule.store-limit" => self.set_limits(limits)?,
+                // What was read is sent back: nothing changes.
+                (Some(item), _) if item.duty == Duty::Own && self.kept(&name) == Some(value) => {}
+                (Some(_), _) => self.set(&name, value)?,
+                (None, Value::Object(inner)) => self.set_section(&name, inner)?,
+                (None, _) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets an item until a time, in ms since the epoch. Its kept value comes back by itself then.
+    ///
+    /// # Errors
+    /// As [`Draft::set`], and that the item cannot be changed for some time only.
+    pub fn set_until(&mut self, name: &str, value: &Value, until_ms: u64) -> Result<(), SettingError> {
+        let (name, item) = find_temporary(name)?;
+        let value = item.kind.accept(item, value)?;
+        item.range.check(item, &value)?;
+        let temporary = Temporary { value, until_ms, by: self.by.clone() };
+        self.settings.record.temporary.insert(name.to_owned(), temporary);
+        self.touched.insert(name);
+        Ok(())
+    }
+
+    /// Ends a temporary value now. That there is none is no error.
+    ///
+    /// # Errors
+    /// The item is never changed for some time only.
+    pub fn end_temporary(&mut self, name: &str) -> Result<(), SettingError> {
+        let (name, _) = find_temporary(name)?;
+        if self.settings.record.temporary.remove(name).is_some() {
+            self.touched.insert(name);
+        }
+        Ok(())
+    }
+
+    /// Sets the cluster version, also to a lower one.
+    pub fn set_cluster_version(&mut self, version: &Version) {
+        self.put("cluster-version", Value::String(version.to_string()));
+    }
+
+    /// Sets the limit of stores that have none of their own; 0 or more.
+    pub fn set_default_store_limit(&mut self, limit: StoreLimit) -> Result<(), SettingError> {
+        let StoreLimit { add_peer, remove_peer } = limit;
+        self.set("schedule.default-store-limit.add-peer", &Value::from(add_peer))?;
+        self.set("schedule.default-store-limit.remove-peer", &Value::from(remove_peer))
+    }
+
+    /// Gives a store a limit of its own.
+    ///
+    /// # Errors
+    /// Too many stores have one.
+    pub fn set_store_limit(&mut self, store: u64, limit: StoreLimit) -> Result<(), SettingError> {
+        let mut limits = self.store_limits();
+        limits.insert(store, limit);
+        if limits.len() > STORE_LIMITS_MAX {
+            return Err(SettingError::TooMany { item: "store-limit", max: STORE_LIMITS_MAX });
+        }
+        self.put_store_limits(&limits);
+        Ok(())
+    }
+
+    /// Takes a store's own limit away.
+    pub fn forget_store_limit(&mut self, store: u64) {
+        let mut limits = self.store_limits();
+        if limits.remove(&store).is_some() {
+            self.put_store_limits(&limits);
+        }
+    }
+
+    /// Limits of stores as they are shown: those that say nothing new are passed over, since every store is shown with one.
+    fn set_limits(&mut self, limits: &Map<String, Value>) -> Result<(), SettingError> {
+        let wrong = |id: &str| SettingError::Form {
+            item: "store-limit",
+            reason: format!("{id:?} is to be a store's id with add-peer and remove-peer, numbers of at least 0"),
+        };
+        for (id, value) in limits {
+            let store = id.parse().map_err(|_| wrong(id))?;
+            let limit = StoreLimit::deserialize(value).map_err(|_| wrong(id))?;
+            if limit.add_peer < 0.0 || limit.remove_peer < 0.0 {
+                return Err(wrong(id));
+            }
+            if limit != self.store_limit(store) {
+                self.set_store_limit(store, limit)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces the list of schedulers.
+    ///
+    /// # Errors
+    /// Too many.
+    pub fn set_schedulers(&mut self, entries: &[SchedulerEntry]) -> Result<(), SettingError> {
+        if entries.len() > SCHEDULERS_MAX {
+            return Err(SettingError::TooMany { item: "schedulers-v2", max: SCHEDULERS_MAX });
+        }
+        self.put("schedule.schedulers-v2", entries.iter().map(scheduler_value).collect());
+        Ok(())
+    }
+
+    /// Gives a label a meaning, such as `reject-leader`.
+    ///
+    /// # Errors
+    /// Too many are kept.
+    pub fn set_label_property(&mut self, kind: &str, label: LabelProperty) -> Result<(), SettingError> {
+        let mut all = self.label_properties();
+        let labels = all.entry(kind.to_owned()).or_default();
+        if !labels.contains(&label) {
+            labels.push(label);
+        }
+        if all.values().map(Vec::len).sum::<usize>() > LABEL_PROPERTIES_MAX {
+            return Err(SettingError::TooMany { item: "label-property", max: LABEL_PROPERTIES_MAX });
+        }
+        self.put_label_properties(&all);
+        Ok(())
+    }
+
+    /// Takes a label's meaning away. That it has none is no error.
+    pub fn forget_label_property(&mut self, kind: &str, label: &LabelProperty) {
+        let mut all = self.label_properties();
+        if let Some(labels) = all.get_mut(kind) {
+            labels.retain(|known| known != label);
+        }
+        all.retain(|_, labels| !labels.is_empty());
+        self.put_label_properties(&all);
+    }
+
+    /// What must hold between items.
+    pub(super) fn check(&self) -> Result<(), SettingError> {
+        let isolation = self.text("replication.isolation-level");
+        if !isolation.is_empty() && !self.location_labels().iter().any(|label| label == isolation) {
+            return Err(SettingError::Isolation);
+        }
+        if self.number("schedule.low-space-ratio") <= self.number("schedule.high-space-ratio") {
+            return Err(SettingError::SpaceRatios);
+        }
+        Ok(())
+    }
+
+    /// The names of what has changed; none if it is as before.
+    pub(super) fn touched(&self) -> impl Iterator<Item = &'static str> {
+        self.touched.iter().copied()
+    }
+
+    pub(super) fn into_settings(mut self) -> Settings {
+        let now_ms = self.now_ms;
+        self.settings.record.temporary.retain(|_, temporary| temporary.until_ms > now_ms);
+        self.settings
+    }
+
+    fn put_store_limits(&mut self, limits: &BTreeMap<u64, StoreLimit>) {
+        let shown = limits.iter().map(|(id, limit)| (id.to_string(), limit.to_value()));
+        self.put("schedule.store-limit", shown.collect());
+    }
+
+    fn put_label_properties(&mut self, all: &BTreeMap<String, Vec<LabelProperty>>) {
+        let label = |label: &LabelProperty| {
+            [("key", &label.key), ("value", &label.value)]
+                .into_iter()
+                .map(|(name, text)| (name.to_owned(), Value::from(text.as_str())))
+                .collect::<Value>()
+        };
+        let shown = all.iter().map(|(kind, labels)| (kind.clone(), labels.iter().map(label).collect::<Value>()));
+        self.put("label-property", shown.collect());
+    }
+
+    fn put(&mut self, name: &'static str, value: Value) {
+        if self.kept(name) == Some(&value) {
+            return;
+        }
+        document::put(&mut self.settings.kept, name, value);
+        self.touched.insert(name);
+        let change = Change { at_ms: self.now_ms, by: self.by.clone(), from_file: false };
+        self.settings.record.changed.insert(name.to_owned(), change);
+    }
+}
+
+impl StoreLimit {
+    /// As the configuration shows it: whole numbers without a fraction.
+    pub fn to_value(self) -> Value {
+        let rate = |rate: f64| {
+            // Whole and far below what a float tells apart: the cast is exact.
+            if rate.fract() == 0.0 && rate.abs() < 1e15 { Value::from(rate as i64) } else { Value::from(rate) }
+        };
+        [("add-peer", rate(self.add_peer)), ("remove-peer", rate(self.remove_peer))]
+            .into_iter()
+            .map(|(name, rate)| (name.to_owned(), rate))
+            .collect()
+    }
+}
+
+fn scheduler_value(entry: &SchedulerEntry) -> Value {
+    [
+        ("type", Value::from(entry.kind.as_str())),
+        ("args", entry.args.as_deref().map_or(Value::Null, Value::from)),
+        ("disable", Value::Bool(entry.disable)),
+        ("args-payload", Value::from(entry.args_payload.as_str())),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}
+
+/// The item with this name: the whole one, or its last part alone.
+fn find(name: &str) -> Result<(&'static str, &'static Item), SettingError> {
+    let unknown = |name: &str| SettingError::Unknown(name.to_owned());
+    let Some((section, rest)) = name.split_once('.') else {
+        let short = items::replicated().find(|(_, item)| item.short() == name);
+        let any = || items::all().find_map(|item| Some((item.shown.filter(|_| item.short() == name)?, item)));
+        return short.or_else(any).ok_or_else(|| unknown(name));
+    };
+    if let Some(found) = items::shown(name).and_then(|item| Some((item.shown?, item))) {
+        return Ok(found);
+    }
+    // In what is replicated the item is unknown, elsewhere the whole section counts as unknown.
+    if !items::replicated().any(|(_, item)| item.section() == section) {
+        return Err(SettingError::UnknownPrefix(section.to_owned()));
+    }
+    Err(unknown(rest.rsplit('.').next().unwrap_or(rest)))
+}
+
+fn find_temporary(name: &str) -> Result<(&'static str, &'static Item), SettingError> {
+    let found = find(name).ok().filter(|(_, item)| item.temporary);
+    found.ok_or_else(|| SettingError::NeverTemporary(name.to_owned()))
+}
+
+fn own_way(name: &str) -> &'static str {
+    match name {
+        "schedule.store-limit" => "use POST /pd/api/v1/store/{id}/limit or /pd/api/v1/stores/limit",
+        "schedule.schedulers-v2" => "use POST and DELETE /pd/api/v1/schedulers",
+        "label-property" => "use POST /pd/api/v1/config/label-property",
+        _ => "there is no way yet",
+    }
+}

@@ -1,0 +1,138 @@
+//! The verdict as a member tells it (`GET /pd/api/v2/health`). What a newer member may tell otherwise is kept as text.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Where it is asked.
+pub const PATH: &str = "/pd/api/v2/health";
+
+/// Exit code when no member tells a verdict.
+pub const NO_VERDICT: u8 = 3;
+
+/// How the cluster is.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Health {
+    /// One of the verdict's words.
+    pub verdict: String,
+    /// When it was made, in ms since 1970.
+    pub as_of_ms: u64,
+    /// Who says so.
+    pub member: String,
+    /// Who leads.
+    pub leader: Option<String>,
+    /// Whether the leader itself says so.
+    pub by_leader: bool,
+    /// The term.
+    pub term: u64,
+    /// Since when nobody leads, in ms since 1970.
+    pub no_leader_since_ms: Option<u64>,
+    /// The cluster's id.
+    pub cluster_id: Option<String>,
+    /// Whether a store ever began the cluster.
+    pub bootstrapped: Option<bool>,
+    /// What the leader knows.
+    pub heard: Option<Heard>,
+    /// The problems, the worst first.
+    pub checks: Vec<Check>,
+}
+
+/// What the leader has heard since it leads.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+pub struct Heard {
+    /// Share of the Regions, 0 to 1,000.
+    pub regions_permille: u64,
+    /// Stores heard.
+    pub stores: u64,
+    /// Stores that should be.
+    pub stores_expected: u64,
+}
+
+/// One problem.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Check {
+    /// Its code.
+    pub code: String,
+    /// One of the verdict's words.
+    pub severity: String,
+    /// How many.
+    pub count: u64,
+    /// How much.
+    pub bytes: Option<u64>,
+    /// Since when, in ms since 1970.
+    pub since_ms: Option<u64>,
+    /// The age of the oldest case, in ms.
+    pub oldest_ms: Option<u64>,
+    /// One sentence.
+    pub summary: String,
+    /// What is to blame.
+    pub cause: Option<Cause>,
+    /// Commands to type next.
+    pub next: Vec<String>,
+    /// Until when it is muted, in ms since 1970.
+    pub muted_until_ms: Option<u64>,
+}
+
+/// What is to blame.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Cause {
+    /// Its code.
+    pub code: String,
+    /// Where.
+    pub subject: Option<Value>,
+}
+
+impl Health {
+    /// What `status` and `top --once` end with.
+    pub fn code(&self) -> u8 {
+        match self.verdict.as_str() {
+            "at-risk" | "down" => 2,
+            "attention" | "learning" | "ok" => 0,
+            // "degraded", "blocked", and a word that only a newer member knows: not known to be well.
+            _ => 1,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.code)?;
+        self.subject.as_ref().map_or(Ok(()), |at| write!(f, " {}", subject(at)))
+    }
+}
+
+/// `{"store": 4}` as `store 4`.
+pub fn subject(subject: &Value) -> String {
+    let named = subject.as_object().and_then(|fields| fields.iter().next());
+    named.map_or_else(String::new, |(kind, which)| match which.as_str() {
+        Some(text) => format!("{kind} {text}"),
+        None => format!("{kind} {which}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Health;
+
+    #[test]
+    fn words_give_exit_codes() {
+        let code = |verdict: &str| Health { verdict: verdict.to_owned(), ..Health::default() }.code();
+        assert_eq!(
+            ["at-risk", "down", "degraded", "blocked", "attention", "learning", "ok"].map(code),
+            [2, 2, 1, 1, 0, 0, 0]
+        );
+        assert_eq!(code("of a newer version"), 1);
+    }
+
+    #[test]
+    fn an_answer_with_more_and_with_less_is_read() {
+        let text = r#"{"verdict": "degraded", "new": [], "checks": [{"code": "REGION_SHORT", "cause": {"code": "STORE_DOWN", "subject": {"store": 4}}}]}"#;
+        let health: Health = serde_json::from_str(text).unwrap();
+        assert_eq!(health.checks[0].cause.as_ref().unwrap().to_string(), "STORE_DOWN store 4");
+    }
+}

@@ -136,6 +136,66 @@ async fn a_removed_leader_steps_down_and_the_rest_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn dead_learners_stop_nobody_and_living_ones_are_promoted_beside_them() {
+    let mut cluster = Cluster::bootstrapped(1, pd).await;
+    for id in 2..=5 {
+        cluster.change(change(&[(AddLearnerNode, id)])).await.unwrap();
+    }
+    cluster.write("four that were never there").await;
+    for id in 2..=3 {
+        cluster.add(id);
+        cluster.begin(id, Start::Empty).await;
+        cluster.holds(id, &["four that were never there"]).await;
+    }
+    cluster.change(change(&[(AddNode, 2), (AddNode, 3)])).await.unwrap();
+    cluster.change(ConfChangeV2::default()).await.unwrap();
+    let three = ConfState { voters: vec![1, 2, 3], learners: vec![4, 5], ..ConfState::default() };
+    everyone_sees(&cluster, &[1, 2, 3], &three).await;
+    // A learner goes as easily as it came.
+    cluster.change(change(&[(RemoveNode, 4)])).await.unwrap();
+    let leader = cluster.leader().await;
+    cluster.kill(leader);
+    cluster.write("the promoted go on").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vote_of_a_removed_member_moves_nobody() {
+    let cluster = Cluster::bootstrapped(3, pd).await;
+    cluster.write("a").await;
+    let leader = cluster.leader().await;
+    let removed = 9;
+    let everyone = |removed: Vec<u64>| {
+        for id in 1..=3 {
+            cluster.handle(id).set_removed(GROUP, removed.clone());
+        }
+    };
+    // One that a hand-over would have sent: it is heard in spite of a living leader.
+    let vote = |term| proto::raftcore::Envelope {
+        group_id: GROUP,
+        message: Some(proto::eraftpb::Message {
+            msg_type: proto::eraftpb::MessageType::MsgRequestVote as i32,
+            from: removed,
+            to: leader,
+            term,
+            index: 1_000_000,
+            log_term: term,
+            context: "CampaignTransfer".into(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    everyone(vec![removed]);
+    cluster.wire.deliver(vote(500));
+    eventually("its owner gets it", || cluster.wire.orphans().contains(&vote(500)).then_some(())).await;
+    cluster.write("b").await;
+    assert!(cluster.status(leader).term < 500);
+    // The very same vote of one that was not removed ends the lead.
+    everyone(Vec::new());
+    cluster.wire.deliver(vote(500));
+    eventually("its term is taken", || (cluster.status(leader).term >= 500).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn messages_for_another_raft_id_or_group_go_to_the_owner() {
     let cluster = Cluster::bootstrapped(1, pd).await;
     for (group, to) in [(GROUP, 99), (GROUP + 1, 1)] {

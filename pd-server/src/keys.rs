@@ -70,6 +70,21 @@ impl Keys {
         self.under("raft/s0")
     }
 
+    /// How much a store shall lead, compared with others: a decimal number as text.
+    pub fn store_leader_weight(&self, store_id: u64) -> Bytes {
+        self.under(&format!("schedule/store_weight/{store_id:020}/leader"))
+    }
+
+    /// How much a store shall hold, compared with others: a decimal number as text.
+    pub fn store_region_weight(&self, store_id: u64) -> Bytes {
+        self.under(&format!("schedule/store_weight/{store_id:020}/region"))
+    }
+
+    /// Settings of one scheduler, JSON.
+    pub fn scheduler_config(&self, name: &str) -> Bytes {
+        self.under(&format!("scheduler_config/{name}"))
+    }
+
     /// Start of the Regions' records.
     pub fn regions(&self) -> Bytes {
         self.under("raft/r/")

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_core::{BootTime, GroupStatus, Lease, Role};
+use raft_core::{BootTime, GroupStatus, Lease, ProposeError, Role};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -18,7 +18,7 @@ use tracing::{debug, info, warn};
 
 use self::tenure::Tenure;
 use crate::PD_GROUP;
-use crate::member::{Member, MemberId, Members};
+use crate::member::{Member, MemberId, Members, Membership};
 use crate::state::{Announced, Kv};
 use crate::tso::{Standing, TsoHandle, WallClock};
 
@@ -37,6 +37,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// How long a leader that stops tries to hand its lead over: beyond it an election is the quicker way.
 const HAND_OVER_MAX: Duration = Duration::from_millis(600);
+
+/// How long an administrator's wish for another leader is tried for: the Raft core rests for an election timeout after
+/// each hand-over.
+const TRANSFER_MAX: Duration = Duration::from_secs(2);
 
 /// How long it waits then until its heir can serve, so that clients that ask here are told of the heir.
 const HEIR_READY_MAX: Duration = Duration::from_millis(200);
@@ -62,6 +66,20 @@ pub struct LeadershipState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not leader")]
 pub struct NotLeader;
+
+/// Why the lead did not move.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransferError {
+    /// This member does not lead.
+    #[error(transparent)]
+    NotLeader(#[from] NotLeader),
+    /// Nobody else votes.
+    #[error("no other member votes")]
+    NoHeir,
+    /// Nobody took it within the time; what the Raft core said last.
+    #[error("{0}")]
+    NotTaken(String),
+}
 
 /// The way to know who leads; cheap to clone, usable from any thread.
 #[derive(Clone)]
@@ -170,26 +188,56 @@ impl Leadership {
     /// Hands the lead to the voter that is furthest and was heard of last, and waits until that one can serve. Bounded;
     /// does nothing on a follower or a lone member.
     pub async fn hand_over(&self) {
-        let handed = timeout_at(Instant::now() + HAND_OVER_MAX, async {
-            while let Some(heir) = self.heir() {
+        match self.transfer_within(None, HAND_OVER_MAX).await {
+            Ok(heir) => info!(to = heir.0, "lead handed over"),
+            Err(TransferError::NotLeader(_) | TransferError::NoHeir) => {}
+            Err(TransferError::NotTaken(reason)) => {
+                warn!(reason, "lead not handed over: nobody took it in time");
+            }
+        }
+    }
+
+    /// Hands the lead to a member, or without one to the voter that is furthest, and waits until that one can serve.
+    /// Bounded. Returns who has it.
+    ///
+    /// # Errors
+    /// This member does not lead, nobody else votes, or the lead was not taken.
+    pub async fn transfer(&self, to: Option<MemberId>) -> Result<MemberId, TransferError> {
+        let heir = self.transfer_within(to, TRANSFER_MAX).await?;
+        info!(to = heir.0, "lead handed over");
+        Ok(heir)
+    }
+
+    async fn transfer_within(
+        &self,
+        to: Option<MemberId>,
+        limit: Duration,
+    ) -> Result<MemberId, TransferError> {
+        let mut last = "no answer".to_owned();
+        let handed = timeout_at(Instant::now() + limit, async {
+            loop {
+                if self.status.borrow().role != Role::Leader {
+                    return Err(NotLeader.into());
+                }
+                let heir = to.map(|to| to.0).or_else(|| self.heir()).ok_or(TransferError::NoHeir)?;
                 match self.raft.transfer_leader(PD_GROUP, heir).await {
-                    Ok(()) => return Some(heir),
+                    Ok(()) => return Ok(MemberId(heir)),
+                    Err(ProposeError::NotLeader { .. } | ProposeError::NoGroup) => {
+                        return Err(NotLeader.into());
+                    }
                     // A voter that lags by one entry has it in a moment.
-                    Err(reason) => debug!(to = heir, %reason, "lead not handed over yet"),
+                    Err(reason) => {
+                        debug!(to = heir, %reason, "lead not handed over yet");
+                        last = reason.to_string();
+                    }
                 }
                 sleep(LOOK_AGAIN).await;
             }
-            None
         });
-        match handed.await {
-            Ok(Some(heir)) => {
-                // Without the heir's first bound clients find it a moment later by themselves.
-                let _ = timeout_at(Instant::now() + HEIR_READY_MAX, self.leader_to_name()).await;
-                info!(to = heir, "lead handed over");
-            }
-            Ok(None) => {}
-            Err(_) => warn!("lead not handed over: nobody took it in time"),
-        }
+        let heir = handed.await.unwrap_or(Err(TransferError::NotTaken(last)))?;
+        // Without the heir's first bound clients find it a moment later by themselves.
+        let _ = timeout_at(Instant::now() + HEIR_READY_MAX, self.leader_to_name()).await;
+        Ok(heir)
     }
 
     fn heir(&self) -> Option<u64> {
@@ -206,7 +254,14 @@ impl Leadership {
     }
 
     /// Follows what Raft says, and lets a tenure run while this member leads. Runs until `stop`.
-    pub(crate) async fn follow(self, kv: Kv, tso: TsoHandle, clock: Arc<WallClock>, stop: CancellationToken) {
+    pub(crate) async fn follow(
+        self,
+        membership: Membership,
+        kv: Kv,
+        tso: TsoHandle,
+        clock: Arc<WallClock>,
+        stop: CancellationToken,
+    ) {
         let mut status = self.status.clone();
         // The set ends the task when it is dropped.
         let mut tenure: Option<(Term, JoinSet<()>)> = None;
@@ -230,6 +285,7 @@ impl Leadership {
                     leadership: self.clone(),
                     kv: kv.clone(),
                     members: self.members.clone(),
+                    membership: membership.clone(),
                     tso: tso.clone(),
                     clock: Arc::clone(&clock),
                 };

@@ -13,11 +13,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::PD_GROUP;
-use crate::config::Config;
+use crate::config::{Config, Online};
 use crate::ids::Ids;
 use crate::keys::{self, Keys};
 use crate::leadership::Leadership;
-use crate::member::{self, DataFolder, Door, FolderError, Members, PeerListeners, Refused, Roster};
+use crate::member::{
+    self, ClusterService, DataFolder, Door, FolderError, Members, Membership, PeerListeners, Refused, Roster,
+};
 use crate::state::{Kv, Machine, View};
 use crate::tso::{self, TsoHandle, TsoThread, WallClock};
 
@@ -34,8 +36,14 @@ pub struct Pd {
     pub config: Config,
     /// The members.
     pub members: Members,
+    /// Changes of the members.
+    pub membership: Membership,
+    /// What other members ask of this one, for the client URLs.
+    pub cluster_service: ClusterService,
     /// The replicated state.
     pub kv: Kv,
+    /// The configuration that the group shares.
+    pub online: Online,
     /// Who leads.
     pub leadership: Leadership,
     /// Timestamps.
@@ -111,8 +119,9 @@ impl Pd {
         let folder = Arc::new(DataFolder::open(&config.data_dir, &config.name)?);
         let (machine, view) = Machine::open(folder.state()).map_err(StartError::State)?;
         let clock = Arc::new(clock);
-        check_clock(&config, &view, &clock)?;
         let roster = Arc::new(Roster::new(&config, Arc::clone(&folder), view.clone(), Arc::clone(&clock)));
+        let others = roster.others().len() + roster.others_configured().count() + config.join.len();
+        check_clock(&config, others == 0, &view, &clock)?;
         let members = Members::new(Arc::clone(&roster));
         info!(
             name = config.name,
@@ -134,33 +143,49 @@ impl Pd {
         let raft = runtime.handle().clone();
         peers.attach(raft.clone());
         let stop = CancellationToken::new();
-        let listening = listeners.serve(&raft, &gatekeeper);
+        let cluster_service = ClusterService::default();
+        let listening = listeners.serve(&raft, &gatekeeper, cluster_service.clone());
 
-        begin(&roster, &folder, &runtime, machine).await?;
+        begin(&config, &roster, &folder, &runtime, machine).await?;
         let gone = || StartError::Raft(raft_core::Error::NoGroup(PD_GROUP));
         let status = raft.status(PD_GROUP).ok_or_else(gone)?;
         let lease = raft.lease(PD_GROUP).ok_or_else(gone)?;
         roster.set_status(status.clone());
 
         let kv = Kv::new(view, raft.clone());
+        let online = Online::new(kv.clone(), &config.name, config.stated.clone());
         let timestamps = Arc::clone(&lease);
         let (tso, tso_thread) = tso::start(
             Arc::clone(&clock),
             Box::new(move |term| timestamps.check(BootTime::now()) == Some(term)),
         )?;
         let leadership = Leadership::new(raft.clone(), status, lease, kv.announced(), members.clone());
+        let membership = Membership::new(kv.clone(), leadership.clone(), members.clone());
+        cluster_service.open(membership.clone());
         let mut tasks = JoinSet::new();
-        let followed = leadership.clone().follow(kv.clone(), tso.clone(), Arc::clone(&clock), stop.clone());
-        tasks.spawn(followed);
-        let stopped = stop.clone();
+        tasks.spawn(online.clone().follow(stop.clone()));
+        tasks.spawn(leadership.clone().follow(
+            membership.clone(),
+            kv.clone(),
+            tso.clone(),
+            Arc::clone(&clock),
+            stop.clone(),
+        ));
+        let (stopped, roster_raft) = (stop.clone(), raft.clone());
         tasks.spawn(async move {
-            stopped.run_until_cancelled(member::keep_up(roster)).await;
+            let followed = async {
+                tokio::join!(roster.follow_register(roster_raft), member::keep_up(Arc::clone(&roster)))
+            };
+            stopped.run_until_cancelled(followed).await;
         });
         Ok(Self {
             ids: Ids::new(kv.clone()),
             config,
             members,
+            membership,
+            cluster_service,
             kv,
+            online,
             leadership,
             tso,
             clock,
@@ -194,31 +219,49 @@ impl Pd {
     }
 }
 
-/// Brings the group into being here: at the first start once all members have agreed, else from disk.
+/// Brings the group into being here: at the first start once all members have agreed, or once the group has taken this one
+/// in; else from disk.
 async fn begin(
+    config: &Config,
     roster: &Roster,
     folder: &DataFolder,
     runtime: &Runtime,
     machine: Machine,
 ) -> Result<(), StartError> {
-    let started = roster.agreement().is_some_and(|agreement| agreement.started);
+    let agreement = roster.agreement();
+    let started = agreement.as_ref().is_some_and(|agreement| agreement.started);
     let on_disk = runtime.groups_on_disk().contains(&PD_GROUP);
+    let name = || roster.own().name.clone();
     if started && !on_disk {
-        return Err(FolderError::LogLost { path: folder.raft(), name: roster.own().name.clone() }.into());
+        return Err(FolderError::LogLost { path: folder.raft(), name: name() }.into());
     }
-    let members = member::agree(roster, started).await?;
+    let members = match agreement {
+        None if !config.join.is_empty() => {
+            folder.begin_to_join()?;
+            let members = member::join(roster, &config.join).await?;
+            roster.agree(members.clone(), false)?;
+            members
+        }
+        None if roster.joins() => {
+            return Err(FolderError::HalfJoined { path: folder.path().to_path_buf(), name: name() }.into());
+        }
+        Some(agreement) if roster.joins() => agreement.members,
+        Some(_) | None => member::agree(roster, started).await?,
+    };
     let start = if on_disk {
         Start::Restart
+    } else if roster.joins() {
+        Start::Empty
     } else {
         let voters = members.iter().map(|member| member.member_id.0).collect();
         Start::Bootstrap(ConfState { voters, ..ConfState::default() })
     };
-    let config = GroupConfig::pd(roster.own().id.0);
-    runtime.handle().create(PD_GROUP, config, start, Box::new(machine)).await?;
+    let group = GroupConfig::pd(roster.own().id.0);
+    runtime.handle().create(PD_GROUP, group, start, Box::new(machine)).await?;
     if !started {
         // After the log is there: a start that is interrupted in between finds the log and goes on from it.
         roster.agree(members, true)?;
-        info!("the group has begun");
+        info!("{}", if roster.joins() { "the group was joined" } else { "the group has begun" });
     }
     Ok(())
 }
@@ -231,6 +274,13 @@ fn tell_what_is_odd(config: &Config, roster: &Roster) {
         }
     }
     let Some(agreement) = roster.agreement() else { return };
+    if roster.joins() {
+        return;
+    }
+    if !config.join.is_empty() {
+        info!("this member has its group already; join only counts at the first start");
+        return;
+    }
     let mut configured: Vec<_> = config.initial_cluster.iter().map(|member| member.name.as_str()).collect();
     configured.sort_unstable();
     if configured != agreement.members.iter().map(|member| member.name.as_str()).collect::<Vec<_>>() {
@@ -239,8 +289,7 @@ fn tell_what_is_odd(config: &Config, roster: &Roster) {
 }
 
 /// A member alone refuses a clock that is far ahead of what it last gave out (rule 6).
-fn check_clock(config: &Config, view: &View, clock: &WallClock) -> Result<(), StartError> {
-    let alone = config.initial_cluster.len() == 1;
+fn check_clock(config: &Config, alone: bool, view: &View, clock: &WallClock) -> Result<(), StartError> {
     let Some(cluster_id) = view.cluster_id().filter(|_| alone && !config.accept_clock) else { return Ok(()) };
     let saved = view.get(&Keys::new(cluster_id).timestamp()).ok().flatten();
     let Some(bound_ns) = saved.and_then(|kv| keys::decode_be(&kv.value).ok()) else { return Ok(()) };
@@ -267,7 +316,7 @@ mod tests {
         let (mut machine, view) = Machine::open(dir.path().into()).unwrap();
         let clock = WallClock::default();
         let alone = Config::load(&Flags::default()).unwrap();
-        assert!(check_clock(&alone, &view, &clock).is_ok(), "nothing was given out yet");
+        assert!(check_clock(&alone, true, &view, &clock).is_ok(), "nothing was given out yet");
         let mut save = |index, hours: u64| {
             let bound_ns = clock.now_ns() - hours * 3_600_000_000_000;
             let keys = Keys::new(7);
@@ -279,14 +328,12 @@ mod tests {
             machine.apply(vec![Committed::Normal { index, term: 1, data }]).unwrap();
         };
         save(1, 23);
-        assert!(check_clock(&alone, &view, &clock).is_ok());
+        assert!(check_clock(&alone, true, &view, &clock).is_ok());
         save(2, 25);
-        let refused = check_clock(&alone, &view, &clock).unwrap_err().to_string();
+        let refused = check_clock(&alone, true, &view, &clock).unwrap_err().to_string();
         assert!(refused.contains("1day 1h ahead") && refused.contains("--accept-clock"), "{refused}");
         let accepted = Config { accept_clock: true, ..alone.clone() };
-        assert!(check_clock(&accepted, &view, &clock).is_ok());
-        let mut three = alone;
-        three.initial_cluster = vec![three.initial_cluster[0].clone(); 3];
-        assert!(check_clock(&three, &view, &clock).is_ok(), "others can be asked");
+        assert!(check_clock(&accepted, true, &view, &clock).is_ok());
+        assert!(check_clock(&alone, false, &view, &clock).is_ok(), "others can be asked");
     }
 }

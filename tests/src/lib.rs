@@ -4,4 +4,5 @@ pub mod bench;
 pub mod cluster;
 pub mod playground;
 pub mod replay;
+pub mod takers;
 pub mod writes;

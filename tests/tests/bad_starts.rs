@@ -35,7 +35,7 @@ fn pd_refuses_a_wrong_start() -> Result<()> {
         (&["--config", &missing], &["missing.toml"]),
         (&["--client-urls", "127.0.0.1:2379"], &["client-urls", "127.0.0.1:2379"]),
         (&["--peer-urls", "http://127.0.0.1"], &["peer-urls", "port"]),
-        (&["--join", "http://127.0.0.1:2379"], &["join"]),
+        (&["--join", "http://127.0.0.1:2379"], &["join", "this member's own"]),
         (&["--no-such-flag"], &["--no-such-flag"]),
     ];
     for (arguments, words) in cases {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
+use proto::keyspacepb::{KeyspaceMeta, KeyspaceState, keyspace_meta};
 use proto::resource_manager::{
     Consumption, GroupMode, GroupRequestUnitSettings, KeyspaceIdValue, ResourceGroup, TokenBucket,
     TokenLimitSettings, keyspace_id_value,
@@ -15,7 +16,7 @@ use tracing::{debug, info, warn};
 
 use super::{Leadership, Term};
 use crate::keys::{self, Keys};
-use crate::member::{Members, to_record};
+use crate::member::{self, Members, Membership};
 use crate::state::{Compare, Kv, KvError, Op, Revision, Txn};
 use crate::tso::{Standing, TsoHandle, WallClock, Window};
 
@@ -44,12 +45,17 @@ const CONTROLLER: &str = concat!(
     r#""enable-controller-trace-log":"false","push-metrics-address":"","push-metrics-interval":"0s"}"#,
 );
 
+/// The keyspace of clients that name none.
+const DEFAULT_KEYSPACE: &str = "DEFAULT";
+const DEFAULT_KEYSPACE_ID: u32 = 0;
+
 /// One term of this member as leader.
 pub(super) struct Tenure {
     pub(super) term: Term,
     pub(super) leadership: Leadership,
     pub(super) kv: Kv,
     pub(super) members: Members,
+    pub(super) membership: Membership,
     pub(super) tso: TsoHandle,
     pub(super) clock: Arc<WallClock>,
 }
@@ -78,7 +84,12 @@ impl Tenure {
             member_id = own.id.0,
             "leader elected"
         );
-        tokio::join!(self.keep_bound(&keys, window), self.keep_records(&keys), self.keep_history());
+        tokio::join!(
+            self.keep_bound(&keys, window),
+            self.keep_records(&keys),
+            self.membership.tend(self.term),
+            self.keep_history()
+        );
     }
 
     /// Waits until the clocks of a majority are known, so that a wrong own clock gets into no bound (rule 6): what is once
@@ -100,8 +111,13 @@ impl Tenure {
         };
         let keys = Keys::new(cluster_id);
         let bound = self.kv.raise_bound(self.term, keys.timestamp(), self.clock.now_ns()).await?;
-        self.seed(keys::RESOURCE_GROUP_DEFAULT, default_resource_group()).await?;
-        self.seed(keys::RESOURCE_GROUP_CONTROLLER, Bytes::from_static(CONTROLLER.as_bytes())).await?;
+        self.seed(Bytes::from_static(keys::RESOURCE_GROUP_DEFAULT), default_resource_group()).await?;
+        let controller = Bytes::from_static(CONTROLLER.as_bytes());
+        self.seed(Bytes::from_static(keys::RESOURCE_GROUP_CONTROLLER), controller).await?;
+        let created_at = self.clock.now_ns() / 1_000_000_000;
+        self.seed(keys.keyspace_meta(DEFAULT_KEYSPACE_ID), default_keyspace(created_at)).await?;
+        self.seed(keys.keyspace_id(DEFAULT_KEYSPACE), keys::encode_decimal(DEFAULT_KEYSPACE_ID.into()))
+            .await?;
         Ok((keys, Window::new(self.term.0, bound)))
     }
 
@@ -118,9 +134,10 @@ impl Tenure {
         self.kv.cluster_id().ok_or_else(|| KvError::Storage("the cluster's id cannot be read".into()))
     }
 
-    async fn seed(&self, key: &'static [u8], value: Bytes) -> Result<(), KvError> {
-        if self.kv.get(key)?.is_none() {
-            self.kv.txn(self.term, Txn::of(vec![Op::put(key, value)]).when(Compare::absent(key))).await?;
+    async fn seed(&self, key: Bytes, value: Bytes) -> Result<(), KvError> {
+        if self.kv.get(&key)?.is_none() {
+            let put = Txn::of(vec![Op::put(key.clone(), value)]);
+            self.kv.txn(self.term, put.when(Compare::absent(key))).await?;
         }
         Ok(())
     }
@@ -148,27 +165,27 @@ impl Tenure {
     /// Writes down what members say of themselves: this one at once, the others when they greet.
     async fn keep_records(&self, keys: &Keys) {
         let mut changed = self.members.roster().changed();
-        let own = Bytes::from(to_record(self.members.own()).encode_to_vec());
         let mut leader_written = false;
         loop {
             changed.borrow_and_update();
-            let mut writes = Vec::new();
+            let mut txn = member::put(keys, &self.members.roster().unrecorded());
             if !leader_written {
-                writes.push(Op::put(keys.leader(), own.clone()));
+                txn.then.push(member::put_leader(keys, self.members.own()));
             }
-            for member in self.members.roster().unrecorded() {
-                writes.push(Op::put(keys.member(member.id.0), to_record(&member).encode_to_vec()));
-                writes.push(Op::put(keys.member_binary_version(member.id.0), member.binary_version));
-                writes.push(Op::put(keys.member_deploy_path(member.id.0), member.deploy_path));
-                writes.push(Op::put(keys.member_git_hash(member.id.0), member.git_hash));
-            }
-            if !writes.is_empty() {
-                if let Err(error) = self.kv.txn(self.term, Txn::of(writes)).await {
-                    warn!(term = self.term.0, %error, "records of members not written");
-                    sleep(RETRY_PAUSE).await;
-                    continue;
+            if !txn.then.is_empty() {
+                match self.kv.txn(self.term, txn).await {
+                    Ok(done) if done.succeeded => leader_written = true,
+                    // One of them was removed meanwhile: without it now.
+                    Ok(_) => {
+                        sleep(RETRY_PAUSE).await;
+                        continue;
+                    }
+                    Err(error) => {
+                        warn!(term = self.term.0, %error, "records of members not written");
+                        sleep(RETRY_PAUSE).await;
+                        continue;
+                    }
                 }
-                leader_written = true;
             }
             if changed.changed().await.is_err() {
                 return;
@@ -194,6 +211,20 @@ impl Tenure {
             }
         }
     }
+}
+
+/// The record of the keyspace that is always there, as tikv/pd writes it.
+fn default_keyspace(created_at_s: u64) -> Bytes {
+    let created_at = i64::try_from(created_at_s).unwrap_or(i64::MAX);
+    let meta = KeyspaceMeta {
+        name: DEFAULT_KEYSPACE.to_owned(),
+        state: KeyspaceState::Enabled.into(),
+        created_at,
+        state_changed_at: created_at,
+        config: [("region_bound_type".to_owned(), "txn".to_owned())].into(),
+        keyspace: Some(keyspace_meta::Keyspace::Id(DEFAULT_KEYSPACE_ID)),
+    };
+    meta.encode_to_vec().into()
 }
 
 /// The group that everything falls into that names none: without a limit.

@@ -1,19 +1,21 @@
 //! Members greet each other: at the first start until all have agreed, later now and then, to learn of moved addresses
 //! and to compare clocks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
 use raft_core::BootTime;
 use raft_core::net::{GreetError, greet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info};
 
 use super::folder::AgreedMember;
-use super::identity::{Agreed, Identity};
+use super::identity::{Agreed, Identity, tells_removal};
 use super::roster::Roster;
+use super::{Member, MemberId};
 use crate::pd::StartError;
 use crate::tso::Reading;
 
@@ -25,6 +27,9 @@ const MEETING_PAUSE: Duration = Duration::from_millis(200);
 
 /// Pause between two rounds of greetings of a running group.
 const ACQUAINTANCE_PAUSE: Duration = Duration::from_secs(10);
+
+/// The same while no leader is known.
+const LEADERLESS_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often the log repeats what the first start waits for.
 const REPORT_PAUSE: Duration = Duration::from_secs(10);
@@ -93,23 +98,71 @@ pub(crate) async fn agree(roster: &Roster, started: bool) -> Result<Vec<AgreedMe
     }
 }
 
-/// Greets the others for as long as the group runs, each by itself: one that does not answer delays no other.
+/// Greets the others for as long as the group runs, each by itself: one that does not answer delays no other. Who is
+/// added is greeted from then on, who is removed no more.
 pub(crate) async fn keep_up(roster: Arc<Roster>) {
-    let greetings = others(&roster).into_iter().map(|(name, _)| keep_up_with(&roster, name));
-    join_all(greetings).await;
+    let mut changed = roster.changed();
+    let mut greeted: BTreeSet<MemberId> = BTreeSet::new();
+    let mut greetings = JoinSet::new();
+    loop {
+        changed.borrow_and_update();
+        for id in roster.others().into_keys() {
+            if greeted.insert(id) {
+                greetings.spawn(keep_up_with(Arc::clone(&roster), id));
+            }
+        }
+        tokio::select! {
+            news = changed.changed() => if news.is_err() { return },
+            Some(ended) = greetings.join_next() => if let Ok(id) = ended { greeted.remove(&id); },
+        }
+    }
 }
 
-async fn keep_up_with(roster: &Roster, name: String) {
+/// Greets one member until it is none any more.
+async fn keep_up_with(roster: Arc<Roster>, id: MemberId) -> MemberId {
     // Where it last said to be.
-    while let Some((_, url)) = others(roster).into_iter().find(|(other, _)| *other == name) {
-        let greeted = greet_at(roster, &name, &url).await;
+    while let Some(other) = roster.others().remove(&id) {
+        let url = other.peer_urls.first().cloned().unwrap_or_default();
+        let greeted = greet_at(&roster, &other.name, &url).await;
         if let Err(NotGreeted::NotYet(reason) | NotGreeted::Refused(Refused { reason, .. })) = &greeted {
             // The Raft core's own lines to that member say it in the log.
-            debug!(member = name, reason, "member not greeted");
+            debug!(member = other.name, reason, "member not greeted");
+            if tells_removal(reason) {
+                roster.note_removal();
+                break;
+            }
         }
         // A leader gives no timestamp before a majority of clocks is known: no long pause until then.
         let is_urgent = greeted.is_err() && !roster.is_clock_compared();
-        sleep(if is_urgent { MEETING_PAUSE } else { ACQUAINTANCE_PAUSE }).await;
+        pause(&roster, if is_urgent { MEETING_PAUSE } else { ACQUAINTANCE_PAUSE }).await;
+    }
+    id
+}
+
+/// Pauses; without a leader only briefly, since a member that was removed hears of no leader any more.
+async fn pause(roster: &Roster, usual: Duration) {
+    let Some(mut status) = roster.status().cloned() else { return sleep(usual).await };
+    let leaderless = async {
+        // An error means that the process stops.
+        let _ = status.wait_for(|status| status.leader == 0).await;
+        sleep(LEADERLESS_PAUSE).await;
+    };
+    tokio::select! {
+        () = sleep(usual) => {}
+        () = leaderless => {}
+    }
+}
+
+/// Tells a member that it was removed. It hears nothing of it by itself: nobody talks Raft with it any more. Whether this
+/// comes through does not matter, it asks too.
+pub(crate) async fn bid_farewell(roster: &Roster, member: &Member) {
+    let farewell = Identity { removed_id: member.id.0, ..roster.identity() };
+    for url in &member.peer_urls {
+        let address = url.strip_prefix("http://").unwrap_or(url);
+        match greet(address, farewell.to_bytes(), GREET_LIMIT).await {
+            Ok(_) => return,
+            Err(error) => debug!(member = member.name, %error, "no farewell"),
+        }
     }
 }
 
@@ -123,26 +176,16 @@ async fn greet_others(roster: &Roster) -> BTreeMap<String, NotGreeted> {
 
 /// Names and peer URLs of the others.
 fn others(roster: &Roster) -> Vec<(String, String)> {
-    match roster.agreement() {
-        Some(agreement) => {
-            let met = roster.met();
-            let others = agreement.members.into_iter().filter(|member| member.member_id != roster.own().id);
-            others
-                .map(|member| {
-                    // Where it last said to be, if it has moved since.
-                    let urls =
-                        met.get(&member.name).map_or(member.peer_urls, |met| met.identity.peer_urls.clone());
-                    (member.name, urls.into_iter().next().unwrap_or_default())
-                })
-                .collect()
-        }
-        None => roster
-            .others_configured()
-            .map(|member| {
-                (member.name.clone(), member.peer_urls.first().map(ToString::to_string).unwrap_or_default())
-            })
-            .collect(),
+    if roster.agreement().is_some() {
+        let others = roster.others().into_values();
+        return others
+            .map(|other| (other.name, other.peer_urls.into_iter().next().unwrap_or_default()))
+            .collect();
     }
+    let configured = roster.others_configured();
+    configured
+        .map(|other| (other.name.clone(), other.peer_urls.first().map(ToString::to_string).unwrap_or_default()))
+        .collect()
 }
 
 async fn greet_at(roster: &Roster, name: &str, url: &str) -> Result<(), NotGreeted> {

@@ -71,6 +71,30 @@ pub enum FolderError {
         /// The name that was asked for.
         asked: String,
     },
+    /// Its member was removed from the group.
+    #[error(
+        "data folder {} belongs to member {name}, which was removed from its group for good; to add a member again, start it \
+         with an empty --data-dir and --join",
+        path.display()
+    )]
+    Removed {
+        /// The folder.
+        path: PathBuf,
+        /// The member's name.
+        name: String,
+    },
+    /// It has asked to join a group and does not know yet whether it was taken in.
+    #[error(
+        "data folder {} belongs to member {name}, which had begun to join a group; start it with --join again, or choose \
+         another --data-dir",
+        path.display()
+    )]
+    HalfJoined {
+        /// The folder.
+        path: PathBuf,
+        /// The member's name.
+        name: String,
+    },
     /// The Raft log is gone although the member took part in its group.
     #[error(
         "the Raft log in {} is gone, but member {name} has voted in its group: starting without it could undo what was \
@@ -94,11 +118,23 @@ pub(crate) struct Record {
     pub member_id: MemberId,
     /// Drawn with the folder: tells it from any other, in hexadecimal.
     pub incarnation: String,
-    /// With whom the group was begun; `None` until all have found each other.
+    /// With whom the group was begun or joined; `None` until all have found each other.
     pub group: Option<Agreement>,
+    /// It joins a group that runs already, instead of beginning one. Kept before the group is asked, so that an
+    /// interrupted start can never begin a group of its own.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub joins: bool,
+    /// It was removed from its group: it must never come back.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub removed: bool,
 }
 
-/// The first members of the group, as all of them have agreed.
+/// Absent from the record, which then has the form of the first version.
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// The members of the group as they were when this one came to it: all have agreed, or the leader has told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Agreement {
@@ -108,7 +144,7 @@ pub(crate) struct Agreement {
     pub started: bool,
 }
 
-/// One of the first members.
+/// One of those members. The incarnation is empty where it is not known: of those that were there before this one joined.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AgreedMember {
@@ -151,6 +187,9 @@ impl DataFolder {
                 asked: name.to_owned(),
             });
         }
+        if record.removed {
+            return Err(FolderError::Removed { path: path.to_path_buf(), name: record.name });
+        }
         Ok(Self { path: path.to_path_buf(), record: Mutex::new(record), _lock: lock })
     }
 
@@ -160,11 +199,31 @@ impl DataFolder {
 
     /// Keeps what was agreed, durably.
     pub(crate) fn agree(&self, group: Agreement) -> io::Result<()> {
+        self.keep(|record| record.group = Some(group))
+    }
+
+    /// Keeps that this member joins a running group, durably.
+    pub(crate) fn begin_to_join(&self) -> io::Result<()> {
+        self.keep(|record| record.joins = true)
+    }
+
+    /// Keeps that this member was removed, durably.
+    pub(crate) fn mark_removed(&self) -> io::Result<()> {
+        self.keep(|record| record.removed = true)
+    }
+
+    fn keep(&self, change: impl FnOnce(&mut Record)) -> io::Result<()> {
         let mut record = self.record.lock();
-        let next = Record { group: Some(group), ..record.clone() };
+        let mut next = record.clone();
+        change(&mut next);
         write(&self.path, &next)?;
         *record = next;
         Ok(())
+    }
+
+    /// Where it lies.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Where the Raft log lies.
@@ -237,7 +296,15 @@ fn refuse_foreign(path: &Path) -> Result<(), FolderError> {
 fn draw(name: &str) -> Record {
     let member_id = MemberId(rand::random_range(1..=u64::MAX));
     let incarnation = format!("{:032x}", rand::random::<u128>());
-    Record { format: FORMAT, name: name.to_owned(), member_id, incarnation, group: None }
+    Record {
+        format: FORMAT,
+        name: name.to_owned(),
+        member_id,
+        incarnation,
+        group: None,
+        joins: false,
+        removed: false,
+    }
 }
 
 fn write(folder: &Path, record: &Record) -> io::Result<()> {
@@ -278,6 +345,23 @@ mod tests {
         assert_eq!(again, Record { group: Some(agreement(true)), ..record.clone() });
         let other = DataFolder::open(&dir.path().join("c"), "pd1").unwrap().record();
         assert!(other.member_id != record.member_id && other.incarnation != record.incarnation);
+    }
+
+    #[test]
+    fn a_folder_remembers_that_it_joins_and_that_it_was_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pd4");
+        let folder = DataFolder::open(&path, "pd4").unwrap();
+        let text = || fs::read_to_string(path.join(RECORD)).unwrap();
+        assert!(!text().contains("joins") && !text().contains("removed"), "{}", text());
+        folder.begin_to_join().unwrap();
+        drop(folder);
+        let folder = DataFolder::open(&path, "pd4").unwrap();
+        assert!(folder.record().joins && !folder.record().removed);
+        folder.mark_removed().unwrap();
+        drop(folder);
+        let refused = DataFolder::open(&path, "pd4").err().unwrap().to_string();
+        assert!(refused.contains("was removed from its group") && refused.contains("--join"), "{refused}");
     }
 
     #[test]

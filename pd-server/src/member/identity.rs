@@ -4,6 +4,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::folder::AgreedMember;
+use super::register::Register;
 use super::{Member, MemberId};
 
 /// A member's greeting. Members of other versions read it: fields are added, never changed.
@@ -40,6 +41,9 @@ pub(crate) struct Identity {
     /// Its wall clock, in milliseconds.
     #[prost(int64, tag = "13")]
     pub wall_ms: i64,
+    /// Only in a farewell: the id of the member that is greeted, which was removed from the group.
+    #[prost(uint64, tag = "14")]
+    pub removed_id: u64,
 }
 
 /// A first member, as far as it identifies one.
@@ -51,6 +55,14 @@ pub(crate) struct Agreed {
     pub member_id: u64,
     #[prost(string, tag = "3")]
     pub incarnation: String,
+}
+
+/// By this a member that was removed recognises its refusal.
+const REMOVED: &str = "was removed from this group for good";
+
+/// Whether a member that refuses does so because the one that greeted was removed.
+pub(crate) fn tells_removal(refusal: &str) -> bool {
+    refusal.contains(REMOVED)
 }
 
 /// Why a member is not talked to. The text is told to it and must say what to do.
@@ -72,6 +84,10 @@ pub(crate) enum Refusal {
          {name}`, then start it with an empty --data-dir and --join"
     )]
     OtherIncarnation { name: String, known: u64, found: u64 },
+    #[error("member {name} with id {id} {REMOVED}; to add a member again, start it with an empty --data-dir and --join")]
+    Removed { name: String, id: u64 },
+    #[error("this member is about to join its group and does not know the others yet")]
+    Joining,
     #[error("{name} is no member of this group, which consists of {}", members.join(", "))]
     Unknown { name: String, members: Vec<String> },
     #[error("member {name} was started with initial-cluster {}, this one with {}; all first members need the same", theirs.join(", "), ours.join(", "))]
@@ -126,8 +142,8 @@ impl From<&AgreedMember> for Agreed {
     }
 }
 
-/// Whether we, who know what stands in our own identity, talk to them.
-pub(crate) fn judge(ours: &Identity, theirs: &Identity) -> Result<(), Refusal> {
+/// Whether we, who know what stands in our own identity and in the register, talk to them.
+pub(crate) fn judge(ours: &Identity, register: &Register, theirs: &Identity) -> Result<(), Refusal> {
     let name = || theirs.name.clone();
     if ours.cluster_id != 0 && theirs.cluster_id != 0 && ours.cluster_id != theirs.cluster_id {
         return Err(Refusal::OtherCluster {
@@ -137,32 +153,40 @@ pub(crate) fn judge(ours: &Identity, theirs: &Identity) -> Result<(), Refusal> {
             our_cluster: ours.cluster_id,
         });
     }
-    if theirs.name == ours.name && theirs.member_id != ours.member_id && ours.agreed.is_empty() {
-        return Err(Refusal::SameName(name()));
+    if register.removed.contains_key(&MemberId(theirs.member_id)) {
+        return Err(Refusal::Removed { name: name(), id: theirs.member_id });
     }
     if ours.agreed.is_empty() {
-        // Nothing is agreed yet: all that counts is that they mean the same group.
-        if !ours.initial.contains(&theirs.name) {
-            return Err(Refusal::Unknown { name: name(), members: ours.initial.clone() });
-        }
-        if theirs.agreed.is_empty() && ours.initial != theirs.initial {
-            return Err(Refusal::OtherInitialCluster {
-                name: name(),
-                theirs: theirs.initial.clone(),
-                ours: ours.initial.clone(),
-            });
-        }
-        return Ok(());
+        return judge_first(ours, theirs);
     }
-    let Some(known) = ours.agreed.iter().find(|member| member.name == theirs.name) else {
-        let members = ours.agreed.iter().map(|member| member.name.clone()).collect();
-        return Err(Refusal::Unknown { name: name(), members });
+    let Some(known) = register.by_name(&theirs.name) else {
+        return Err(Refusal::Unknown { name: name(), members: register.names() });
     };
-    if known.member_id != theirs.member_id || known.incarnation != theirs.incarnation {
+    let other_folder = !known.incarnation.is_empty() && known.incarnation != theirs.incarnation;
+    if known.member.id.0 != theirs.member_id || other_folder {
         return Err(Refusal::OtherIncarnation {
             name: name(),
-            known: known.member_id,
+            known: known.member.id.0,
             found: theirs.member_id,
+        });
+    }
+    Ok(())
+}
+
+/// Nothing is agreed yet: all that counts is that they mean the same group.
+fn judge_first(ours: &Identity, theirs: &Identity) -> Result<(), Refusal> {
+    let name = || theirs.name.clone();
+    if theirs.name == ours.name && theirs.member_id != ours.member_id {
+        return Err(Refusal::SameName(name()));
+    }
+    if !ours.initial.contains(&theirs.name) {
+        return Err(Refusal::Unknown { name: name(), members: ours.initial.clone() });
+    }
+    if theirs.agreed.is_empty() && ours.initial != theirs.initial {
+        return Err(Refusal::OtherInitialCluster {
+            name: name(),
+            theirs: theirs.initial.clone(),
+            ours: ours.initial.clone(),
         });
     }
     Ok(())
@@ -180,6 +204,22 @@ mod tests {
             initial: vec!["pd1".into(), "pd2".into()],
             ..Identity::default()
         }
+    }
+
+    /// With the register that has what was agreed.
+    fn judge(ours: &Identity, theirs: &Identity) -> Result<(), Refusal> {
+        super::judge(ours, &register(ours), theirs)
+    }
+
+    fn register(ours: &Identity) -> Register {
+        let agreed = ours.agreed.iter().map(|member| AgreedMember {
+            name: member.name.clone(),
+            member_id: MemberId(member.member_id),
+            incarnation: member.incarnation.clone(),
+            peer_urls: Vec::new(),
+            client_urls: Vec::new(),
+        });
+        Register::default().with_agreed(agreed.collect())
     }
 
     fn agreed(mut identity: Identity) -> Identity {
@@ -230,6 +270,22 @@ mod tests {
         assert!(text.contains("cluster 11") && text.contains("cluster 10"), "{text}");
         there.cluster_id = 0;
         assert_eq!(judge(&here, &there), Ok(()));
+    }
+
+    #[test]
+    fn the_register_decides_once_there_is_one() {
+        let ours = agreed(identity("pd1", 1));
+        let mut register = register(&ours);
+        register.members.remove(&MemberId(2));
+        register.removed.insert(MemberId(2), "pd2".into());
+        let gone = super::judge(&ours, &register, &identity("pd2", 2)).unwrap_err();
+        assert_eq!(gone, Refusal::Removed { name: "pd2".into(), id: 2 });
+        assert!(tells_removal(&gone.to_string()) && gone.to_string().contains("--join"), "{gone}");
+        let joined = identity("pd3", 3).agreed_member();
+        register = register.with_agreed(vec![AgreedMember { incarnation: String::new(), ..joined }]);
+        assert_eq!(super::judge(&ours, &register, &identity("pd3", 3)), Ok(()), "its folder is not known yet");
+        let other = super::judge(&ours, &register, &identity("pd3", 4)).unwrap_err();
+        assert!(!tells_removal(&other.to_string()) && other.to_string().contains("pd-ctl member delete name pd3"));
     }
 
     #[test]

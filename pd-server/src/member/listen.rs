@@ -1,4 +1,4 @@
-//! The peer URLs: they serve the Raft core's own service and nothing else.
+//! The peer URLs: they serve the Raft core's own service, and newcomers that ask to join.
 
 use std::io;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use tonic::service::Routes;
 use tracing::{debug, info, warn};
 
+use super::service::ClusterService;
 use crate::config::{MEMBERS_MAX, ServerUrl};
 
 /// A member that is silent for so long is asked whether it still lives, and cut off if not: a stopped process or a
@@ -50,9 +51,14 @@ impl PeerListeners {
 
     /// Serves for as long as the returned tasks are kept: with them all connections end, also those that carry a
     /// stream which has no end of its own.
-    pub(crate) fn serve(self, raft: &raft_core::Handle, gatekeeper: &Arc<dyn Gatekeeper>) -> JoinSet<()> {
+    pub(crate) fn serve(
+        self,
+        raft: &raft_core::Handle,
+        gatekeeper: &Arc<dyn Gatekeeper>,
+        cluster: ClusterService,
+    ) -> JoinSet<()> {
         let service = net::service(Arc::new(raft.clone()), Arc::clone(gatekeeper));
-        let routes = Routes::new(service).prepare();
+        let routes = Routes::new(service).add_service(cluster.server()).prepare();
         let accept = |(url, listener)| {
             info!(%url, "serving members");
             accept(listener, routes.clone())

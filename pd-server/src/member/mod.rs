@@ -1,19 +1,29 @@
-//! The members of the group: who they are, how they found each other, and the data folder that makes one of them.
+//! The members of the group: who they are, how they found each other, how they come and go, and the data folder that
+//! makes one of them.
 
 mod acquaintance;
+mod changes;
 mod folder;
 mod identity;
+mod joining;
 mod listen;
+mod policy;
+mod register;
 mod roster;
+mod service;
 
 pub use acquaintance::Refused;
+pub use changes::{ChangeError, Membership};
 pub use folder::FolderError;
 pub use roster::Members;
+pub use service::ClusterService;
 
 pub(crate) use acquaintance::{agree, keep_up};
 pub(crate) use folder::DataFolder;
+pub(crate) use joining::join;
 pub(crate) use listen::PeerListeners;
-pub(crate) use roster::{Door, Roster, to_record};
+pub(crate) use register::{put, put_leader};
+pub(crate) use roster::{Door, Roster};
 
 use serde::{Deserialize, Serialize};
 
@@ -39,4 +49,35 @@ pub struct Member {
     pub deploy_path: String,
     /// The commit that its program was built from.
     pub git_hash: String,
+}
+
+/// A member's part in the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberRole {
+    /// Raft's leader, ready or not.
+    Leader,
+    /// Votes.
+    Follower,
+    /// Has been added and does not vote (yet).
+    Learner,
+}
+
+/// How a member stands, as far as the asked member can know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberState {
+    /// Who.
+    pub member: Member,
+    /// Its part.
+    pub role: MemberRole,
+    /// How much it is wanted as leader.
+    pub leader_priority: i32,
+    /// Whether the leader heard of it within the last second; `None` where the asked member does not lead.
+    pub healthy: Option<bool>,
+    /// Milliseconds since the leader heard of it; 0 for the leader itself, `None` where the asked member does not lead.
+    pub silent_ms: Option<u64>,
+    /// Index of the last entry known to be in its log; of itself what it has applied. `None` where that is not known.
+    pub index: Option<u64>,
+    /// Entries that it is behind the log of the asked member.
+    pub lag_entries: Option<u64>,
 }

@@ -2,28 +2,31 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use prost::Message;
-use proto::pdpb;
 use raft_core::net::Gatekeeper;
 use raft_core::{Destination, GroupStatus, Role, Router};
 use tokio::sync::watch;
-use tracing::warn;
+use tokio::time::sleep;
+use tracing::{error, info};
 
 use super::folder::{AgreedMember, Agreement, DataFolder};
-use super::identity::{Agreed, Identity, judge};
-use super::{Member, MemberId};
+use super::identity::{Agreed, Identity, Refusal, judge};
+use super::register::Register;
+use super::{Member, MemberId, MemberRole, MemberState};
 use crate::config::{Config, InitialMember};
-use crate::keys::Keys;
-use crate::state::{KeyRange, View};
+use crate::state::View;
 use crate::tso::{Reading, WallClock};
 use crate::{COMPATIBLE_VERSION, PD_GROUP};
 
 /// A leader counts a member as healthy that it heard of within this time: several of its heartbeats.
-const HEALTHY_MS: u64 = 1_000;
+pub(super) const HEALTHY_MS: u64 = 1_000;
+
+/// Pause between two looks into the register: it changes seldom, and is read whenever anything was written.
+const REGISTER_PAUSE: Duration = Duration::from_millis(50);
 
 /// All members; cheap to clone.
 #[derive(Clone)]
@@ -41,11 +44,13 @@ pub(crate) struct Roster {
     clock: Arc<WallClock>,
     /// The last greeting of each other member, by name. At most as many as there are members: others are refused.
     met: Mutex<BTreeMap<String, Met>>,
-    /// Counts the greetings that changed something.
+    /// Counts the greetings and changes of the register that brought news.
     changed: watch::Sender<u64>,
     addresses: ArcSwap<BTreeMap<u64, String>>,
     /// Set once the group runs here.
     status: OnceLock<watch::Receiver<GroupStatus>>,
+    /// Set once this member was removed from the group: what it says at its end.
+    removed: watch::Sender<Option<String>>,
 }
 
 /// What another member last said of itself.
@@ -66,7 +71,7 @@ impl Members {
         &self.roster.own
     }
 
-    /// All members, by id: always in the same order, so that answers stay equal byte by byte.
+    /// All members, learners included, by id: always in the same order, so that answers stay equal byte by byte.
     pub fn list(&self) -> Vec<Member> {
         self.roster.members().into_values().collect()
     }
@@ -74,6 +79,23 @@ impl Members {
     /// The member with this id.
     pub fn get(&self, id: MemberId) -> Option<Member> {
         self.roster.members().remove(&id)
+    }
+
+    /// The id of a former member of this name that was removed for good.
+    pub fn removed_id(&self, name: &str) -> Option<MemberId> {
+        let removed = self.roster.register().removed;
+        removed.into_iter().find(|(_, former)| former == name).map(|(id, _)| id)
+    }
+
+    /// How each member stands, by id.
+    pub fn states(&self) -> Vec<MemberState> {
+        let register = self.roster.register();
+        let status = self.roster.status.get().map(|status| status.borrow().clone()).unwrap_or_default();
+        let state = |member: Member| MemberState {
+            leader_priority: register.members.get(&member.id).map_or(0, |known| known.leader_priority),
+            ..self.state(member, &status)
+        };
+        self.list().into_iter().map(state).collect()
     }
 
     /// Whether the member was heard of by the leader lately; `None` if this member cannot know (it does not lead).
@@ -89,8 +111,49 @@ impl Members {
         }
     }
 
+    /// Resolves when this member was removed from its group, with what to say about it.
+    pub fn removed(&self) -> impl Future<Output = String> + Send + 'static {
+        let mut removed = self.roster.removed.subscribe();
+        async move {
+            loop {
+                if let Some(text) = removed.borrow_and_update().clone() {
+                    return text;
+                }
+                if removed.changed().await.is_err() {
+                    // The process stops by other means.
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    }
+
     pub(crate) fn roster(&self) -> &Arc<Roster> {
         &self.roster
+    }
+
+    fn state(&self, member: Member, status: &GroupStatus) -> MemberState {
+        let id = member.id.0;
+        let role = if status.leader == id {
+            MemberRole::Leader
+        } else if status.conf_state.voters.contains(&id) || status.conf_state.voters_outgoing.contains(&id) {
+            MemberRole::Follower
+        } else {
+            MemberRole::Learner
+        };
+        let seen = status.progress.iter().find(|seen| seen.id == id);
+        let is_own = member.id == self.roster.own.id;
+        let index = seen.map(|seen| seen.matched).or(is_own.then_some(status.applied));
+        MemberState {
+            role,
+            leader_priority: 0,
+            healthy: self.healthy(member.id),
+            silent_ms: seen
+                .map(|seen| seen.heard_ms)
+                .or((is_own && status.role == Role::Leader).then_some(0)),
+            index,
+            lag_entries: index.map(|index| status.last.saturating_sub(index)),
+            member,
+        }
     }
 }
 
@@ -116,6 +179,7 @@ impl Roster {
             changed: watch::Sender::default(),
             addresses: ArcSwap::default(),
             status: OnceLock::new(),
+            removed: watch::Sender::default(),
         };
         roster.refresh_addresses();
         roster
@@ -134,6 +198,11 @@ impl Roster {
     pub(crate) fn set_status(&self, status: watch::Receiver<GroupStatus>) {
         // Set once, when the group is created.
         let _ = self.status.set(status);
+    }
+
+    /// Whether the folder has begun to join a running group.
+    pub(crate) fn joins(&self) -> bool {
+        self.folder.record().joins
     }
 
     /// What this member says of itself now.
@@ -158,15 +227,88 @@ impl Roster {
             agreed,
             started,
             wall_ms: self.clock.unguarded_ms(),
+            removed_id: 0,
+        }
+    }
+
+    /// The members as far as this one knows: the replicated records, and what was agreed where there are none yet.
+    pub(crate) fn register(&self) -> Register {
+        let agreed = self.agreement().map_or_else(Vec::new, |group| group.members);
+        Register::read(&self.view).with_agreed(agreed)
+    }
+
+    /// Follows the register for as long as the group runs: who was removed is no longer listened to, who was added is
+    /// found.
+    pub(crate) async fn follow_register(&self, raft: raft_core::Handle) {
+        let mut announced = self.view.announced();
+        let mut last = None;
+        let mut voted = None;
+        loop {
+            announced.borrow_and_update();
+            let register = self.register();
+            if last.as_ref() != Some(&register) {
+                raft.set_removed(PD_GROUP, register.removed.keys().map(|id| id.0).collect());
+                if register.removed.contains_key(&self.own.id) {
+                    self.note_removal();
+                }
+                self.refresh(&register);
+                last = Some(register);
+            }
+            self.tell_own_part(&mut voted);
+            sleep(REGISTER_PAUSE).await;
+            if announced.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// This member was removed: keeps that for good, and has the process end.
+    pub(crate) fn note_removal(&self) {
+        if self.removed.borrow().is_some() {
+            return;
+        }
+        let text = format!(
+            "member {} with id {} was removed from its group; its data folder {} cannot be used any more",
+            self.own.name,
+            self.own.id.0,
+            self.folder.path().display()
+        );
+        if let Err(error) = self.folder.mark_removed() {
+            // The others refuse it all the same.
+            error!(%error, "the data folder cannot keep that this member was removed");
+        }
+        info!(name = self.own.name, member_id = self.own.id.0, "this member was removed from its group");
+        self.removed.send_replace(Some(text));
+    }
+
+    /// Whether this member votes is worth a line whenever it changes.
+    fn tell_own_part(&self, voted: &mut Option<bool>) {
+        let Some(status) = self.status.get() else { return };
+        let (votes, learns) = {
+            let status = status.borrow();
+            (status.conf_state.voters.contains(&status.id), status.conf_state.learners.contains(&status.id))
+        };
+        if votes == learns || *voted == Some(votes) {
+            return;
+        }
+        if voted.replace(votes).is_some() || learns {
+            let part = if votes { "this member votes from now on" } else { "this member learns and does not vote yet" };
+            info!(name = self.own.name, part, "part in the group");
         }
     }
 
     /// Takes a greeting, if its sender is one of us. `reading` is its clock as seen when we asked.
     pub(crate) fn meet(&self, greeting: &[u8], reading: Option<Reading>) -> Result<(), String> {
         let theirs = Identity::parse(greeting).map_err(|refusal| refusal.to_string())?;
-        judge(&self.identity(), &theirs).map_err(|refusal| refusal.to_string())?;
+        if self.folder.record().joins && self.agreement().is_none() {
+            return Err(Refusal::Joining.to_string());
+        }
+        judge(&self.identity(), &self.register(), &theirs).map_err(|refusal| refusal.to_string())?;
         if theirs.member_id == self.own.id.0 {
             return Ok(());
+        }
+        if theirs.removed_id == self.own.id.0 {
+            self.note_removal();
         }
         let mut met = self.met.lock();
         let former = met.get(&theirs.name);
@@ -182,14 +324,28 @@ impl Roster {
         drop(met);
         if news {
             self.refresh_addresses();
-            self.changed.send_modify(|count| *count += 1);
+            self.tell_change();
         }
         Ok(())
     }
 
     /// Whether enough clocks are known to hold back a wrong own one.
     pub(crate) fn is_clock_compared(&self) -> bool {
-        self.clock.is_compared(self.agreement().map_or(0, |group| group.members.len()))
+        self.clock.is_compared(self.register().members.len())
+    }
+
+    /// Takes a changed register into account: at once where this member has changed it.
+    pub(crate) fn refresh(&self, register: &Register) {
+        let mut met = self.met.lock();
+        let had = met.len();
+        met.retain(|_, met| register.members.contains_key(&MemberId(met.identity.member_id)));
+        if met.len() < had {
+            let readings: Vec<Reading> = met.values().filter_map(|met| met.reading).collect();
+            self.clock.set_readings(&readings);
+        }
+        drop(met);
+        self.refresh_addresses();
+        self.tell_change();
     }
 
     /// What the others last said of themselves.
@@ -197,7 +353,7 @@ impl Roster {
         self.met.lock().clone()
     }
 
-    /// Tells of greetings that changed something.
+    /// Tells of greetings and changes of the register that brought news.
     pub(crate) fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
@@ -214,61 +370,54 @@ impl Roster {
         Ok(())
     }
 
-    /// Members whose replicated record differs from what they say of themselves, this one included.
-    pub(crate) fn unrecorded(&self) -> Vec<Member> {
-        let recorded = self.recorded();
+    /// Members whose replicated record differs from what they say of themselves, this one included, each with the
+    /// incarnation of its folder.
+    pub(crate) fn unrecorded(&self) -> Vec<(Member, String)> {
+        let recorded = Register::read(&self.view);
+        let known = self.register();
         let met = self.met();
-        std::iter::once(self.own.clone())
-            .chain(met.into_values().map(|met| met.identity.member()))
-            .filter(|member| recorded.get(&member.id) != Some(member))
+        let own = (self.own.clone(), self.folder.record().incarnation);
+        std::iter::once(own)
+            .chain(met.into_values().map(|met| (met.identity.member(), met.identity.incarnation)))
+            .filter(|(member, _)| known.members.contains_key(&member.id))
+            .filter(|(member, incarnation)| {
+                recorded
+                    .members
+                    .get(&member.id)
+                    .is_none_or(|known| (&known.member, &known.incarnation) != (member, incarnation))
+            })
             .collect()
     }
 
-    /// All members by id: the records, and of those that have none what was agreed.
-    fn members(&self) -> BTreeMap<MemberId, Member> {
-        let mut members = self.recorded();
-        let agreed = self.agreement().map_or_else(Vec::new, |group| group.members);
-        for member in agreed {
-            members.entry(member.member_id).or_insert_with(|| Member {
-                name: member.name,
-                id: member.member_id,
-                peer_urls: member.peer_urls,
-                client_urls: member.client_urls,
-                ..Member::default()
-            });
-        }
+    /// All members by id; this one alone while none are known.
+    pub(crate) fn members(&self) -> BTreeMap<MemberId, Member> {
+        let mut members: BTreeMap<MemberId, Member> =
+            self.register().members.into_iter().map(|(id, known)| (id, known.member)).collect();
         if members.is_empty() {
             members.insert(self.own.id, self.own.clone());
         }
         members
     }
 
-    fn recorded(&self) -> BTreeMap<MemberId, Member> {
-        let Some(cluster_id) = self.view.cluster_id() else { return BTreeMap::new() };
-        let keys = Keys::new(cluster_id);
-        let found = match self.view.range(&KeyRange::between(keys.members(), keys.members_end()), 0, None) {
-            Ok(found) => found,
-            Err(error) => {
-                warn!(%error, "records of members cannot be read");
-                return BTreeMap::new();
+    /// The others with their peer URLs, the one first under which they last said to be.
+    pub(crate) fn others(&self) -> BTreeMap<MemberId, Member> {
+        let mut others = self.members();
+        others.remove(&self.own.id);
+        for met in self.met().into_values() {
+            if let Some(other) = others.get_mut(&MemberId(met.identity.member_id)) {
+                other.peer_urls = met.identity.peer_urls;
             }
-        };
-        let mut members = BTreeMap::new();
-        for kv in found.kvs {
-            // Below a member's record lie single facts about it, for tools that look for those.
-            let name = kv.key.slice(keys.members().len()..);
-            if name.contains(&b'/') {
-                continue;
-            }
-            match pdpb::Member::decode(kv.value) {
-                Ok(record) => members.insert(MemberId(record.member_id), from_record(record)),
-                Err(error) => {
-                    warn!(%error, "a member's record cannot be read");
-                    None
-                }
-            };
         }
-        members
+        others
+    }
+
+    /// The group's status, once it runs here.
+    pub(crate) fn status(&self) -> Option<&watch::Receiver<GroupStatus>> {
+        self.status.get()
+    }
+
+    fn tell_change(&self) {
+        self.changed.send_modify(|count| *count += 1);
     }
 
     fn refresh_addresses(&self) {
@@ -304,32 +453,6 @@ impl Gatekeeper for Door {
     fn admit(&self, theirs: &[u8]) -> Result<(), String> {
         let roster = self.0.upgrade().ok_or("this member is stopping")?;
         roster.meet(theirs, None)
-    }
-}
-
-/// A member's replicated record.
-pub(crate) fn to_record(member: &Member) -> pdpb::Member {
-    pdpb::Member {
-        name: member.name.clone(),
-        member_id: member.id.0,
-        peer_urls: member.peer_urls.clone(),
-        client_urls: member.client_urls.clone(),
-        deploy_path: member.deploy_path.clone(),
-        binary_version: member.binary_version.clone(),
-        git_hash: member.git_hash.clone(),
-        ..pdpb::Member::default()
-    }
-}
-
-fn from_record(record: pdpb::Member) -> Member {
-    Member {
-        name: record.name,
-        id: MemberId(record.member_id),
-        peer_urls: record.peer_urls,
-        client_urls: record.client_urls,
-        deploy_path: record.deploy_path,
-        binary_version: record.binary_version,
-        git_hash: record.git_hash,
     }
 }
 

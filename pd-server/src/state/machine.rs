@@ -73,6 +73,53 @@ impl Machine {
         Ok(Outcome { output: answer.encode(), refused: false })
     }
 
+    /// A change of membership comes with the change of the members' records, in one batch: neither is ever there without
+    /// the other. A transaction that does not hold refuses the change.
+    fn apply_change(&mut self, mark: Mark, context: &[u8]) -> io::Result<Outcome> {
+        match self.records_of_change(context, mark.term)? {
+            Ok(Some((writes, revision))) if !writes.is_empty() => {
+                self.mark = mark;
+                self.write(writes, revision)?;
+            }
+            Ok(_) => {
+                self.mark = mark;
+                self.write_mark()?;
+            }
+            Err(reason) => {
+                (self.mark.index, self.mark.term) = (mark.index, mark.term);
+                self.write_mark()?;
+                return Ok(Outcome { output: reason.into(), refused: true });
+            }
+        }
+        Ok(Outcome::default())
+    }
+
+    /// What a change of membership writes, or why it is refused. An empty context (a joint membership is left) writes nothing.
+    fn records_of_change(
+        &self,
+        context: &[u8],
+        term: u64,
+    ) -> io::Result<Result<Option<(Vec<Write>, Revision)>, String>> {
+        if context.is_empty() {
+            return Ok(Ok(None));
+        }
+        let txn = match Command::decode(context) {
+            Ok(Command { term: asked, .. }) if asked != term => {
+                return Ok(Err(format!("proposed in term {asked}, applied in term {term}")));
+            }
+            Ok(Command { action: Action::Txn(txn), .. }) => txn,
+            Ok(Command { action: Action::Bound { .. } | Action::Compact(_), .. }) => {
+                return Ok(Err("only a transaction goes with a change of membership".to_owned()));
+            }
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let (result, writes) = evaluate(&self.tables, self.tables.revision(), &txn).map_err(storage)?;
+        if !result.succeeded {
+            return Ok(Err("the records of the members have changed meanwhile".to_owned()));
+        }
+        Ok(Ok(Some((writes, result.revision))))
+    }
+
     fn act(&mut self, action: Action, term: u64) -> io::Result<Answer> {
         match action {
             Action::Txn(txn) => self.transact(&txn).map(Answer::Txn),
@@ -199,10 +246,9 @@ impl StateMachine for Machine {
         for entry in entries {
             outcomes.push(match entry {
                 Committed::Normal { index, term, data } => self.apply_normal(index, term, &data)?,
-                Committed::ConfChange { index, term, change: _, next } => {
-                    self.mark = Mark { index, term, conf_state: next };
-                    self.write_mark()?;
-                    Outcome::default()
+                Committed::ConfChange { index, term, change, next } => {
+                    let mark = Mark { index, term, conf_state: next };
+                    self.apply_change(mark, &change.context)?
                 }
             });
         }

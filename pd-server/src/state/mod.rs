@@ -27,6 +27,7 @@ pub(crate) use machine::Machine;
 pub(crate) use view::{Announced, View};
 
 use bytes::Bytes;
+use proto::eraftpb::{ConfChangeSingle, ConfChangeV2};
 use raft_core::ProposeError;
 use tokio::sync::watch;
 
@@ -195,6 +196,29 @@ impl Kv {
         }
     }
 
+    /// Changes the membership of the group as leader of `term`, and the records of its members with it: both or neither.
+    /// More than one change makes a joint membership, and no change leaves it. Waits until this member has applied it.
+    ///
+    /// # Errors
+    /// As [`Kv::txn`]; [`ProposeError::Refused`] also where a condition of the transaction does not hold.
+    pub(crate) async fn change_members(
+        &self,
+        term: Term,
+        changes: Vec<ConfChangeSingle>,
+        records: Option<Txn>,
+    ) -> Result<(), KvError> {
+        let context = match records {
+            Some(txn) => {
+                txn.check()?;
+                Command { term: term.0, action: Action::Txn(txn) }.encode()
+            }
+            None => Bytes::new(),
+        };
+        let change = ConfChangeV2 { changes, context, ..ConfChangeV2::default() };
+        self.raft.propose_conf_change(PD_GROUP, Some(term.0), change).await?;
+        Ok(())
+    }
+
     /// Tells of each newly published state.
     pub(crate) fn announced(&self) -> watch::Receiver<Announced> {
         self.view.announced()
@@ -225,6 +249,11 @@ pub(crate) mod testing {
     /// An entry that writes records.
     pub(crate) fn puts(term: u64, records: impl IntoIterator<Item = (Bytes, Bytes)>) -> Bytes {
         let ops = records.into_iter().map(|(key, value)| Op::put(key, value)).collect();
-        Command { term, action: Action::Txn(Txn::of(ops)) }.encode()
+        txn(term, Txn::of(ops))
+    }
+
+    /// An entry that is a transaction.
+    pub(crate) fn txn(term: u64, txn: Txn) -> Bytes {
+        Command { term, action: Action::Txn(txn) }.encode()
     }
 }

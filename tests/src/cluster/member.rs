@@ -12,7 +12,17 @@ use super::process::{Process, Start};
 pub struct Member {
     process: Process,
     client_port: u16,
+    peer_port: u16,
     data: PathBuf,
+}
+
+/// How a member comes into its group.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    /// It is one of the first: `initial-cluster`.
+    Begins(String),
+    /// It joins a running group: URLs of that, with commas between them.
+    Joins(String),
 }
 
 impl Member {
@@ -21,13 +31,17 @@ impl Member {
         name: &str,
         client_port: u16,
         peer_port: u16,
-        initial_cluster: &str,
+        origin: &Origin,
         toml: &str,
         log_level: &str,
     ) -> Result<Member> {
         let data = folder.join(name);
         let config = folder.join(format!("{name}.toml"));
         std::fs::write(&config, toml).with_context(|| format!("writing {}", config.display()))?;
+        let (flag, value) = match origin {
+            Origin::Begins(initial_cluster) => ("--initial-cluster", initial_cluster),
+            Origin::Joins(urls) => ("--join", urls),
+        };
         let arguments = [
             "--name",
             name,
@@ -37,8 +51,8 @@ impl Member {
             &format!("http://127.0.0.1:{client_port}"),
             "--peer-urls",
             &format!("http://127.0.0.1:{peer_port}"),
-            "--initial-cluster",
-            initial_cluster,
+            flag,
+            value,
             "--config",
             &config.to_string_lossy(),
             "--log-level",
@@ -50,7 +64,7 @@ impl Member {
             log: folder.join(format!("{name}.log")),
             folder: folder.to_path_buf(),
         };
-        Ok(Member { process: Process::new(name, start), client_port, data })
+        Ok(Member { process: Process::new(name, start), client_port, peer_port, data })
     }
 
     /// The name that it goes by in the group.
@@ -61,6 +75,11 @@ impl Member {
     /// Its client address, with scheme.
     pub fn client_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.client_port)
+    }
+
+    /// Its address for other members, with scheme.
+    pub fn peer_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.peer_port)
     }
 
     /// Its data folder.

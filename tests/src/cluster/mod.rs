@@ -142,7 +142,7 @@ impl Cluster {
                 &name,
                 client,
                 peer,
-                &initial.join(","),
+                &member::Origin::Begins(initial.join(",")),
                 &cluster.setup.pd_toml,
                 &cluster.setup.log_level,
             )?;
@@ -172,6 +172,26 @@ impl Cluster {
             &self.setup.log_level,
         )?;
         self.stores.push(store);
+        Ok(index)
+    }
+
+    /// One member more that joins the group, not yet running. Its index. `name` may be that of a member that was removed;
+    /// its files lie in a folder of their own.
+    pub fn prepare_joining_member(&mut self, name: &str, urls: &[String]) -> Result<usize> {
+        let index = self.members.len();
+        let (client, peer) = (self.port("PD", None)?, self.port("PD peers", None)?);
+        let folder = self.folder.path().join(format!("joining-{}", index + 1));
+        std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+        let member = Member::new(
+            &folder,
+            name,
+            client,
+            peer,
+            &member::Origin::Joins(urls.join(",")),
+            &self.setup.pd_toml,
+            &self.setup.log_level,
+        )?;
+        self.members.push(member);
         Ok(index)
     }
 

@@ -3,9 +3,11 @@
 
 mod bootstrap;
 mod buckets;
+mod load;
 mod min_resolved;
 mod node_states;
 mod operator_log;
+pub(crate) mod operators;
 mod owner;
 mod requests;
 mod routes;
@@ -31,10 +33,12 @@ use tracing::{error, info};
 
 pub use bootstrap::BadBootstrap;
 pub use buckets::{Buckets, Reported};
+pub use load::{Depth, LoadView};
 pub use min_resolved::MinResolvedView;
+pub use operators::{OperatorRecord, OperatorStatus};
 pub(crate) use owner::wall_clock_ns;
 pub use requests::{
-    AskSplit, CallError, HEARTBEATS_PER_BATCH_MAX, HeartbeatBatch, Reply, Request, StoreAnswer,
+    AskOperator, AskSplit, CallError, HEARTBEATS_PER_BATCH_MAX, HeartbeatBatch, Reply, Request, StoreAnswer,
 };
 pub use routes::Routes;
 pub use store_writes::{LabelChange, Wish};
@@ -50,6 +54,7 @@ use crate::leadership::Term;
 use crate::metrics::Metrics;
 use crate::pd::Pd;
 use crate::state::{KeyRange, KvError, Revision};
+use load::OwnerLoad;
 use min_resolved::MinResolved;
 use owner::{Errands, Owner, Parts};
 use stores::StoreBook;
@@ -70,6 +75,7 @@ pub struct Cluster {
     regions: Routes,
     stores: Arc<ArcSwap<Stores>>,
     online: Online,
+    owner_load: Arc<OwnerLoad>,
     _over: DropGuard,
 }
 
@@ -103,6 +109,7 @@ impl Cluster {
         let stores = Arc::new(ArcSwap::from_pointee(published));
         let (requests, asked) = mpsc::channel(requests::REQUESTS_MAX);
         let (heartbeats, batches) = mpsc::channel(requests::BATCHES_MAX);
+        let owner_load = Arc::new(OwnerLoad::default());
         let owner = Owner::new(Parts {
             planner,
             book,
@@ -118,12 +125,12 @@ impl Cluster {
             },
             metrics: Arc::clone(metrics),
             cluster_id: pd.cluster_id(),
-            max_replicas: usize::try_from(settings.max_replicas()).unwrap_or(usize::MAX),
+            online: pd.online.clone(),
+            load: Arc::clone(&owner_load),
         });
         spawn_owner(owner, asked, batches, over.clone())?;
         tokio::spawn(over.clone().run_until_cancelled_owned(hand_over_changes(
             requests.clone(),
-            pd.online.clone(),
             changes,
         )));
         Ok(Some(Self {
@@ -132,6 +139,7 @@ impl Cluster {
             regions,
             stores,
             online: pd.online.clone(),
+            owner_load,
             _over: over.clone().drop_guard(),
         }))
     }
@@ -159,7 +167,7 @@ impl Cluster {
     /// Returns once the owner plans by the newest configuration, or its tenure is over.
     pub async fn reconfigured(&self) {
         let (done, answer) = oneshot::channel();
-        if self.requests.send(reconfigure(&self.online, Some(done))).await.is_ok() {
+        if self.requests.send(Request::Reconfigure(Some(done))).await.is_ok() {
             let _ = answer.await;
         }
     }
@@ -233,26 +241,13 @@ impl Cluster {
 /// Tells the owner of each change of the configuration, also of temporary values that are over.
 async fn hand_over_changes(
     requests: mpsc::Sender<Request>,
-    online: Online,
     mut changes: watch::Receiver<Revision>,
 ) {
     while changes.changed().await.is_ok() {
-        if requests.send(reconfigure(&online, None)).await.is_err() {
+        if requests.send(Request::Reconfigure(None)).await.is_err() {
             return;
         }
     }
-}
-
-/// Has the owner take over the newest configuration: whichever it is when the owner comes to it.
-fn reconfigure(online: &Online, done: Option<oneshot::Sender<()>>) -> Request {
-    let online = online.clone();
-    Request::Plan(Box::new(move |planner, now| {
-        planner.handle_config(now, online.now().planner_config());
-        if let Some(done) = done {
-            // That nobody waits any more is no error.
-            let _ = done.send(());
-        }
-    }))
 }
 
 fn load_stores(pd: &Pd, keys: &Keys) -> Result<Vec<metapb::Store>, KvError> {

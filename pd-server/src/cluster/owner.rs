@@ -7,26 +7,33 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use proto::pdpb::{self, ErrorType, RegionHeartbeatResponse};
-use scheduler::{Effect, IdRange, Planner, Refusal, StoreEvent, StoreId, Time};
+use scheduler::{
+    Effect, IdRange, OperatorId, OperatorView, Planner, Refusal, SplitGrant, StoreEvent, StoreId,
+    StoreWeights, Time, Weight,
+};
+use semver::Version;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::Stores;
+use super::load::OwnerLoad;
 use super::min_resolved::MinResolved;
 use super::node_states::Fill;
 use super::operator_log::{self, OperatorLog};
-use super::requests::{AskSplit, CallError, HeartbeatBatch, Request, StoreAnswer};
+use super::operators::{Epoch, OperatorRecord, OperatorStatus};
+use super::requests::{AskOperator, AskSplit, CallError, HeartbeatBatch, Request, StoreAnswer};
 use super::store_writes::{StoreWrites, Wish};
 use super::stores::StoreBook;
 use super::streams::{Sent, Streams};
 use super::wire;
+use crate::config::Online;
 use crate::grpc::header;
 use crate::ids::Ids;
 use crate::keys::{self, Keys};
 use crate::leadership::Term;
 use crate::metrics::Metrics;
-use crate::state::{Kv, Op, Txn};
+use crate::state::{Kv, KvError, Op, Txn};
 
 /// Events handled before the loop looks at the other kinds again.
 const ROUND_REQUESTS: usize = 256;
@@ -36,8 +43,8 @@ const ROUND_BATCHES: usize = 8;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How often prepared stores are put into service.
 const NODE_STATES: Duration = Duration::from_secs(10);
-/// Wishes to split that wait for ids.
-const SPLITS_WAITING_MAX: usize = 1_024;
+/// Wishes that wait for ids.
+const WAITING_MAX: usize = 1_024;
 /// Pause before a failed reservation of ids is tried again.
 const IDS_RETRY: Duration = Duration::from_millis(200);
 
@@ -50,7 +57,8 @@ pub(super) struct Parts {
     pub errands: Errands,
     pub metrics: Arc<Metrics>,
     pub cluster_id: u64,
-    pub max_replicas: usize,
+    pub online: Online,
+    pub load: Arc<OwnerLoad>,
 }
 
 /// What the owner has others do.
@@ -73,34 +81,46 @@ pub(super) struct Owner {
     operators: OperatorLog,
     min_resolved: MinResolved,
     min_resolved_in_flight: bool,
-    splits: VecDeque<AskSplit>,
+    /// Wishes that wait for ids.
+    waiting: VecDeque<Waiting>,
     ids_in_flight: bool,
     stores: Arc<ArcSwap<Stores>>,
     errands: Errands,
     metrics: Arc<Metrics>,
     cluster_id: u64,
-    max_replicas: usize,
+    online: Online,
+    /// The cluster version that the configuration had when it was looked at last.
+    configured_version: Version,
+    load: Arc<OwnerLoad>,
     began: Instant,
+}
+
+/// A wish that waits for ids.
+enum Waiting {
+    Split(AskSplit),
+    Operator(AskOperator),
 }
 
 impl Owner {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { planner, book, min_resolved, stores, errands, metrics, cluster_id, max_replicas } = parts;
+        let Parts { planner, book, min_resolved, stores, errands, metrics, cluster_id, online, load } = parts;
         Self {
             planner,
             book,
             writes: StoreWrites::default(),
             streams: Streams::default(),
-            operators: OperatorLog::default(),
+            operators: OperatorLog::new(Epoch { wall_ns: wall_clock_ns() }),
             min_resolved,
             min_resolved_in_flight: false,
-            splits: VecDeque::new(),
+            waiting: VecDeque::new(),
             ids_in_flight: false,
             stores,
             errands,
             metrics,
             cluster_id,
-            max_replicas,
+            configured_version: online.now().cluster_version(),
+            online,
+            load,
             began: Instant::now(),
         }
     }
@@ -114,6 +134,9 @@ impl Owner {
     ) {
         for record in self.book.table().clone().values() {
             self.tell_planner(&record.meta);
+            if let Err(error) = self.load_weights(record.meta.id) {
+                warn!(store = record.meta.id, %error, "the store's weights cannot be read: they count as 1");
+            }
         }
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         let mut node_states =
@@ -137,6 +160,7 @@ impl Owner {
             {
                 batches.push(batch);
             }
+            let began = Instant::now();
             for request in asked.drain(..) {
                 self.handle(request);
             }
@@ -147,6 +171,7 @@ impl Owner {
             if now >= self.planner.next_wakeup() {
                 self.planner.tick(now);
             }
+            self.load.count(began.elapsed());
             self.carry_out();
             self.write_next();
         }
@@ -187,6 +212,28 @@ impl Owner {
                 self.metrics.heartbeat_streams.set(i64::try_from(self.streams.len()).unwrap_or(i64::MAX));
             }
             Request::AskSplit(ask) => self.ask_split(ask),
+            Request::AddOperator(ask) => self.add_operator(ask),
+            Request::Operators(reply) => {
+                let record = |view| self.running(view);
+                let _ = reply.send(self.planner.operators().map(record).collect());
+            }
+            Request::OperatorOf { region, reply } => {
+                let running = self.planner.operators().find(|view| view.region == region);
+                let record = running.map(|view| self.running(view));
+                let _ = reply.send(record.or_else(|| self.operators.record(region, now)));
+            }
+            Request::OperatorRecords(reply) => {
+                let _ = reply.send(self.operators.records(now));
+            }
+            Request::Reconfigure(reply) => {
+                self.reconfigure(now);
+                if let Some(reply) = reply {
+                    let _ = reply.send(());
+                }
+            }
+            Request::StoreWeights { store, reply } => {
+                let _ = reply.send(self.load_weights(store));
+            }
             Request::Plan(work) => work(&mut self.planner, now),
             Request::Summaries(reply) => {
                 let ids = self.book.table().keys();
@@ -268,15 +315,67 @@ impl Owner {
         }));
     }
 
-    fn ask_split(&mut self, ask: AskSplit) {
+    fn running(&self, view: OperatorView) -> OperatorRecord {
+        let epoch = self.operators.epoch();
+        OperatorRecord { view, status: OperatorStatus::Running, finished: None, epoch }
+    }
+
+    fn add_operator(&mut self, ask: AskOperator) {
         let now = self.now();
-        match self.planner.handle_split_request(now, ask.region, ask.epoch, ask.count) {
-            Err(Refusal::IdsLacking { needed, .. }) if self.splits.len() < SPLITS_WAITING_MAX => {
-                self.splits.push_back(ask);
+        match self.planner.add_operator(now, ask.request.clone()) {
+            Err(Refusal::IdsLacking { needed, .. }) if self.waiting.len() < WAITING_MAX => {
+                self.waiting.push_back(Waiting::Operator(ask));
                 self.reserve_ids(needed);
             }
             Err(Refusal::IdsLacking { .. }) => {
-                let _ = ask.reply.send(Err(CallError::Busy(SPLITS_WAITING_MAX)));
+                let _ = ask.reply.send(Err(CallError::Busy(WAITING_MAX)));
+            }
+            result => {
+                let _ = ask.reply.send(result.map_err(CallError::from));
+            }
+        }
+    }
+
+    /// Goes by the newest configuration, whichever it is now.
+    fn reconfigure(&mut self, now: Time) {
+        let settings = self.online.now();
+        self.planner.handle_config(now, settings.planner_config());
+        // What this owner wrote itself is in the book already, and may be newer than what the settings show.
+        let version = settings.cluster_version();
+        if version != self.configured_version {
+            self.configured_version = version.clone();
+            self.book.set_cluster_version(version);
+            self.publish();
+        }
+    }
+
+    /// Tells the planner the weights of a store as they are kept.
+    fn load_weights(&mut self, store: u64) -> Result<StoreWeights, CallError> {
+        let (kv, keys) = (&self.errands.kv, &self.errands.keys);
+        let weight = |key: bytes::Bytes| -> Result<Weight, KvError> {
+            let Some(found) = kv.get(&key)? else { return Ok(Weight::default()) };
+            let text = String::from_utf8_lossy(&found.value).into_owned();
+            let weight =
+                text.parse().map_err(|_| KvError::Storage(format!("the weight {text:?} is no number")))?;
+            Ok(Weight::from_f64(weight))
+        };
+        let leader = weight(keys.store_leader_weight(store))?;
+        let region = weight(keys.store_region_weight(store))?;
+        let weights = StoreWeights { leader, region };
+        let now = self.now();
+        self.planner.handle_store_weights(now, StoreId(store), weights)?;
+        Ok(weights)
+    }
+
+    fn ask_split(&mut self, ask: AskSplit) {
+        let now = self.now();
+        match self.planner.handle_split_request(now, ask.region, ask.epoch, ask.count) {
+            Err(Refusal::IdsLacking { needed, .. }) if self.waiting.len() < WAITING_MAX => {
+                self.waiting.push_back(Waiting::Split(ask));
+                self.reserve_ids(needed);
+            }
+            Err(Refusal::IdsLacking { .. }) => {
+                let _ = ask.reply.send(Err(CallError::Busy(WAITING_MAX)));
             }
             result => {
                 let _ = ask.reply.send(result.map_err(CallError::from));
@@ -306,18 +405,25 @@ impl Owner {
 
     fn ids_reserved(&mut self, now: Time, result: Result<IdRange, crate::ids::IdError>) {
         self.ids_in_flight = false;
-        let waiting = std::mem::take(&mut self.splits);
+        let waiting = std::mem::take(&mut self.waiting);
         match result {
             Ok(range) => {
                 self.planner.handle_ids(now, range);
-                for ask in waiting {
-                    self.ask_split(ask);
+                for wish in waiting {
+                    match wish {
+                        Waiting::Split(ask) => self.ask_split(ask),
+                        Waiting::Operator(ask) => self.add_operator(ask),
+                    }
                 }
             }
             Err(error) => {
                 warn!(%error, "no ids for the planner");
-                for ask in waiting {
-                    let _ = ask.reply.send(Err(error.clone().into()));
+                for wish in waiting {
+                    let error = Err(error.clone().into());
+                    let _ = match wish {
+                        Waiting::Split(ask) => ask.reply.send(error.map(|()| SplitGrant::default())).is_ok(),
+                        Waiting::Operator(ask) => ask.reply.send(error.map(|()| OperatorId(0))).is_ok(),
+                    };
                 }
             }
         }
@@ -348,7 +454,8 @@ impl Owner {
     /// Proposes the next change of a store, if one waits and none is under way.
     fn write_next(&mut self) {
         let errands = &self.errands;
-        let Some(next) = self.writes.next(&self.book, &errands.kv, &errands.keys, self.max_replicas) else {
+        let max_replicas = self.planner.config().max_replicas;
+        let Some(next) = self.writes.next(&self.book, &errands.kv, &errands.keys, max_replicas) else {
             return;
         };
         let (kv, term, requests) = (errands.kv.clone(), errands.term, errands.requests.clone());

@@ -3,11 +3,13 @@
 use proto::metapb;
 use proto::pdpb;
 use scheduler::{
-    IdRange, OperatorEvent, Planner, RegionEpoch, RegionId, RegionReport, SplitGrant, StoreSummary, Time,
+    IdRange, OperatorEvent, OperatorId, OperatorRequest, Planner, RegionEpoch, RegionId, RegionReport,
+    SplitGrant, StoreSummary, StoreWeights, Time,
 };
 use tokio::sync::oneshot;
 
 use super::min_resolved::MinResolvedView;
+use super::operators::OperatorRecord;
 use super::store_writes::Wish;
 use super::stores::StoreRefusal;
 use super::streams::Outbox;
@@ -108,6 +110,28 @@ pub enum Request {
     },
     /// A leader wants ids for the pieces of a split.
     AskSplit(AskSplit),
+    /// A person wants an operator.
+    AddOperator(AskOperator),
+    /// The operators that run, by Region.
+    Operators(oneshot::Sender<Vec<OperatorRecord>>),
+    /// The operator of a Region: the one that runs, else the last that ended not long ago.
+    OperatorOf {
+        /// Which Region.
+        region: RegionId,
+        /// What is known.
+        reply: oneshot::Sender<Option<OperatorRecord>>,
+    },
+    /// The last operator of each Region that ended not long ago, newest first.
+    OperatorRecords(oneshot::Sender<Vec<OperatorRecord>>),
+    /// The configuration has changed; told once the owner goes by it.
+    Reconfigure(Option<oneshot::Sender<()>>),
+    /// The weights of a store were written; told once the planner goes by them.
+    StoreWeights {
+        /// Which store.
+        store: u64,
+        /// The weights as they are kept now.
+        reply: Reply<StoreWeights>,
+    },
     /// Something to do with the planner between two events.
     Plan(PlannerWork),
     /// The numbers of all stores.
@@ -125,6 +149,14 @@ pub enum Request {
     },
     /// An errand: ids are reserved, or not.
     IdsReserved(Result<IdRange, IdError>),
+}
+
+/// An operator that is wanted.
+pub struct AskOperator {
+    /// What.
+    pub request: OperatorRequest,
+    /// Once it has started.
+    pub reply: Reply<OperatorId>,
 }
 
 /// A wish to split.

@@ -58,6 +58,13 @@ pub fn set_level(level: LogLevel) {
     }
 }
 
+/// The level in force; `None` without a log.
+pub fn level() -> Option<LogLevel> {
+    let known = [LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error];
+    let present = LEVEL.get()?.with_current(|present| *present).ok()?;
+    known.into_iter().find(|level| filter(*level) == present)
+}
+
 fn open(path: &Path) -> Result<std::fs::File, LogError> {
     let opened = std::fs::File::options().create(true).append(true).open(path);
     opened.map_err(|source| LogError::File { path: path.display().to_string(), source })

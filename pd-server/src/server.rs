@@ -68,8 +68,8 @@ pub async fn run(pd: Arc<Pd>, listeners: Listeners, stop: CancellationToken) -> 
     let metrics = Metrics::new().map(Arc::new).map_err(io::Error::other)?;
     let tenures = Tenures::start(Arc::clone(&pd), Arc::clone(&metrics), stop.clone());
     let gate = Gate::new(pd, tenures, metrics);
-    let app =
-        Router::new().merge(grpc::routes(&gate)).merge(http::routes(&gate)).fallback(grpc::unknown_path);
+    let app = Router::new().merge(grpc::routes(&gate)).merge(http::routes(&gate));
+    let app = http::forgive_slashes(app);
     let connections = TaskTracker::new();
     let accepting = TaskTracker::new();
     for listener in listeners.0 {

@@ -1,40 +1,55 @@
-//! HTTP: thin routes over the same owners as gRPC, one module a resource. What only the leader knows is refused on other
-//! members with a text that names the leader.
+//! HTTP: thin routes over the same owners as gRPC, one module a resource. Any member answers: what only the leader knows is
+//! passed on to it before a handler sees the request (`proxy`), so handlers decode, call an owner and encode.
 
 mod admin;
 mod checkers;
 mod cluster;
 mod config;
 mod json;
+mod json_body;
 mod labels;
 mod leader;
 mod members;
 mod operators;
+mod proxy;
+mod query;
+mod readiness;
+mod region_checks;
 mod region_labels;
+mod region_list;
+mod region_rank;
+mod region_view;
 mod regions;
 mod rules;
 mod schedulers;
 mod stats;
 mod store_limits;
+mod store_view;
 mod stores;
 mod units;
 mod v2;
+mod v2_config;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::routing::get;
-use http::{HeaderValue, Response, StatusCode};
+use axum::{Router, middleware};
+use http::{HeaderValue, Response, StatusCode, Uri};
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 
 use crate::cluster::{Cluster, Tenure};
-use crate::grpc::Gate;
+use crate::grpc::{self, Gate};
+
+/// Largest body of a request. The largest that tools send, a set of rules, is far below it.
+const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// All routes.
 pub fn routes(gate: &Gate) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/pd/api/v1/version", get(version))
         .route("/pd/api/v1/ping", get(ping))
         .route("/pd/ping", get(ping))
@@ -47,6 +62,7 @@ pub fn routes(gate: &Gate) -> Router {
         .merge(leader::routes())
         .merge(members::routes())
         .merge(operators::routes())
+        .merge(readiness::routes())
         .merge(region_labels::routes())
         .merge(regions::routes())
         .merge(rules::routes())
@@ -54,8 +70,59 @@ pub fn routes(gate: &Gate) -> Router {
         .merge(stats::routes())
         .merge(store_limits::routes())
         .merge(stores::routes())
-        .merge(v2::routes())
+        .merge(v2::routes());
+    finished(gate, routes)
+}
+
+/// The routes under `/pd/api/v2` alone, to be served under another path as well.
+pub fn v2_routes(gate: &Gate) -> Router {
+    finished(gate, v2::routes())
+}
+
+fn finished(gate: &Gate, routes: Router<Gate>) -> Router {
+    routes
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(gate.clone(), proxy::pass_on))
         .with_state(gate.clone())
+}
+
+/// Lets paths with doubled slashes find their routes in `app`, as tools write them that put addresses together from
+/// pieces. What is found nowhere is answered as unknown.
+pub fn forgive_slashes(app: Router) -> Router {
+    let inner = TowerToHyperService::new(app.clone().fallback(grpc::unknown_path));
+    app.fallback(move |mut request: Request| {
+        let inner = inner.clone();
+        async move {
+            if let Some(uri) = single_slashes(request.uri()) {
+                *request.uri_mut() = uri;
+            }
+            match inner.call(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        }
+    })
+}
+
+/// The same address with single slashes; none if it has no doubled ones.
+fn single_slashes(uri: &Uri) -> Option<Uri> {
+    let path = uri.path();
+    if !path.contains("//") {
+        return None;
+    }
+    let mut single = String::with_capacity(path.len());
+    for c in path.chars() {
+        if c != '/' || !single.ends_with('/') {
+            single.push(c);
+        }
+    }
+    if let Some(query) = uri.query() {
+        single.push('?');
+        single.push_str(query);
+    }
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = single.parse().ok();
+    Uri::from_parts(parts).ok()
 }
 
 #[derive(Serialize)]
@@ -95,7 +162,13 @@ async fn bootstrapped(gate: &Gate) -> Result<(Arc<Tenure>, Arc<Cluster>), Respon
     }
 }
 
-/// Passing on to the leader is not there yet: the caller learns where to ask.
+/// A path that leads nowhere, in the words of tikv/pd's router.
+fn not_found() -> Response<Body> {
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    json::with_type(StatusCode::NOT_FOUND, kind, Body::from("404 page not found\n"))
+}
+
+/// The lead was lost between the proxy and the handler: the caller learns where to ask.
 fn not_leader(gate: &Gate) -> Response<Body> {
     let leader = gate.pd.leadership.state().leader;
     let text = match leader.filter(|leader| leader.id != gate.pd.members.own().id) {
@@ -105,4 +178,18 @@ fn not_leader(gate: &Gate) -> Response<Body> {
         None => "not leader: there is no leader at the moment, try again".to_owned(),
     };
     json::error(StatusCode::SERVICE_UNAVAILABLE, &text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::single_slashes;
+    use http::Uri;
+
+    #[test]
+    fn doubled_slashes_become_one_and_the_rest_stays() {
+        let single = |text: &str| single_slashes(&text.parse::<Uri>().unwrap()).map(|uri| uri.to_string());
+        assert_eq!(single("//pd///api/v1/stores?state=//").unwrap(), "/pd/api/v1/stores?state=//");
+        assert_eq!(single("/pd//api%2F%2Fx").unwrap(), "/pd/api%2F%2Fx");
+        assert_eq!(single("/pd/api/v1/stores"), None);
+    }
 }

@@ -1,213 +1,226 @@
-//! All Regions, streamed: a page of the index is read when the client has taken the one before, so that a million
-//! Regions cost no more memory than a thousand.
+//! Regions: one by id or key, some by range or store, or all.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::routing::get;
-use bytes::Bytes;
-use futures::stream;
-use http::{HeaderValue, Response, StatusCode};
-use scheduler::{Peer, PeerId, PeerRole, RegionView};
+use http::{Response, StatusCode, Uri};
+use scheduler::{PeerRole, RegionId, RegionView, StoreId};
 use serde::Serialize;
-use tracing::warn;
 
-use super::{bootstrapped, json};
-use crate::cluster::Cluster;
+use super::query::{self, Query};
+use super::region_list::{self, Pass, Select};
+use super::{bootstrapped, json, region_checks, region_rank};
 use crate::grpc::Gate;
 
-/// Regions read and written in one go.
-const PAGE: usize = 512;
-
-/// `{"count":N,"regions":[...]}` in key order. The count is of the moment at which the answer began.
-async fn regions(State(gate): State<Gate>) -> Response<Body> {
-    let (tenure, cluster) = match bootstrapped(&gate).await {
-        Ok(cluster) => cluster,
-        Err(answer) => return answer,
-    };
-    if tenure.check_lead().await.is_err() {
-        return super::not_leader(&gate);
-    }
-    let head = format!("{{\"count\":{},\"regions\":[", cluster.regions().len());
-    let listing = Listing { cluster, next: Some(Bytes::new()), head: Some(head), first: true };
-    let body = Body::from_stream(stream::unfold(listing, |mut listing| async move {
-        let page = listing.page()?;
-        Some((Ok::<_, std::convert::Infallible>(page), listing))
-    }));
-    json::with_type(StatusCode::OK, HeaderValue::from_static("application/octet-stream"), body)
-}
-
-/// Where a listing stands.
-struct Listing {
-    cluster: Arc<Cluster>,
-    /// The key to go on from; `None` when all is written.
-    next: Option<Bytes>,
-    head: Option<String>,
-    first: bool,
-}
-
-impl Listing {
-    fn page(&mut self) -> Option<Bytes> {
-        let from = self.next.take()?;
-        let mut out = self.head.take().unwrap_or_default().into_bytes();
-        let page = self.cluster.regions().scan(&from, &[], PAGE);
-        // Between two pages Regions may have merged: one that reaches back over what is listed is left out.
-        let listed = !self.first;
-        for view in page.iter().filter(|view| !listed || view.meta.start_key >= from) {
-            if !std::mem::take(&mut self.first) {
-                out.push(b',');
-            }
-            if let Err(error) = serde_json::to_writer(&mut out, &Region::from(view)) {
-                warn!(region = view.meta.id.0, %error, "a region could not be written");
-            }
-        }
-        // A short page may be one with holes in it: only the end of the key space, or nothing at all, ends the list.
-        match page.last() {
-            Some(last) if !last.meta.end_key.is_empty() => self.next = Some(last.meta.end_key.clone()),
-            Some(_) | None => out.extend_from_slice(b"]}"),
-        }
-        Some(out.into())
-    }
-}
+/// The keyspace that everything falls into; no other exists yet.
+const DEFAULT_KEYSPACE: u64 = 0;
+/// Its borders, raw and transactional, as stores write keys.
+const KEYSPACE_RANGES: [(&[u8], &[u8]); 2] =
+    [(b"r\0\0\0\0\0\0\0\xfb", b"r\0\0\x01\0\0\0\0\xfb"), (b"x\0\0\0\0\0\0\0\xfb", b"x\0\0\x01\0\0\0\0\xfb")];
 
 /// Its routes.
 pub fn routes() -> Router<Gate> {
-    Router::new().route("/pd/api/v1/regions", get(regions))
+    Router::new()
+        .route("/pd/api/v1/region/id/{id}", get(by_id))
+        .route("/pd/api/v1/region/key/{key}", get(by_key))
+        .route("/pd/api/v1/regions", get(all))
+        .route("/pd/api/v1/regions/count", get(count))
+        .route("/pd/api/v1/regions/key", get(from_key))
+        .route("/pd/api/v1/regions/store/{id}", get(of_store))
+        .route("/pd/api/v1/regions/keyspace/id/{id}", get(of_keyspace))
+        .route("/pd/api/v1/regions/sibling/{id}", get(siblings))
+        .route("/pd/api/v1/regions/range-holes", get(holes))
+        .merge(region_checks::routes())
+        .merge(region_rank::routes())
 }
 
-#[derive(Serialize)]
-struct Region {
-    id: u64,
-    start_key: String,
-    end_key: String,
-    epoch: Epoch,
-    peers: Vec<PeerOut>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    leader: Option<PeerOut>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    down_peers: Vec<DownPeer>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pending_peers: Vec<PeerOut>,
-    cpu_usage: u64,
-    written_bytes: u64,
-    read_bytes: u64,
-    written_keys: u64,
-    read_keys: u64,
-    approximate_size: u64,
-    approximate_keys: u64,
-    approximate_kv_size: u64,
-    approximate_columnar_kv_size: u64,
+/// One Region by its id.
+async fn by_id(State(gate): State<Gate>, Path(id): Path<String>) -> Response<Body> {
+    match find(&gate, &id).await {
+        Ok(view) => region_list::one(&view),
+        Err(answer) => answer,
+    }
 }
 
-#[derive(Serialize)]
-struct Epoch {
-    conf_ver: u64,
-    version: u64,
+/// The Region with the id that a path has, or the answer that says why not.
+pub async fn find(gate: &Gate, id: &str) -> Result<RegionView, Response<Body>> {
+    let id = query::id(id).map_err(|text| json::bad_request(&text))?;
+    let (_, cluster) = bootstrapped(gate).await?;
+    let missing = || {
+        let text = format!("[PD:region:ErrRegionNotFound]region {id} not found");
+        json::error(StatusCode::NOT_FOUND, &text)
+    };
+    cluster.regions().get_by_id(RegionId(id)).ok_or_else(missing)
 }
 
-#[derive(Serialize)]
-struct PeerOut {
-    role_name: &'static str,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    is_learner: bool,
-    id: u64,
-    store_id: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<u8>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    is_witness: bool,
-}
-
-#[derive(Serialize)]
-struct DownPeer {
-    down_seconds: u64,
-    peer: PeerOut,
-}
-
-impl From<&Peer> for PeerOut {
-    fn from(peer: &Peer) -> Self {
-        let (role_name, role) = match peer.role {
-            PeerRole::Voter => ("Voter", None),
-            PeerRole::Learner => ("Learner", Some(1)),
-            PeerRole::IncomingVoter => ("IncomingVoter", Some(2)),
-            PeerRole::DemotingVoter => ("DemotingVoter", Some(3)),
-        };
-        Self {
-            role_name,
-            is_learner: peer.role == PeerRole::Learner,
-            id: peer.id.0,
-            store_id: peer.store.0,
-            role,
-            is_witness: peer.is_witness,
+/// The Region that holds a key. The key is the last part of the path: any bytes, escaped.
+async fn by_key(State(gate): State<Gate>, uri: Uri, query: Query) -> Response<Body> {
+    let last = uri.path().rsplit('/').next().unwrap_or_default();
+    let key = query::decode(last).and_then(|given| query::read_key(&given, &query));
+    let key = match key {
+        Ok(key) => key,
+        Err(text) => return json::bad_request(&text),
+    };
+    let (_, cluster) = match bootstrapped(&gate).await {
+        Ok(cluster) => cluster,
+        Err(answer) => return answer,
+    };
+    match cluster.regions().get(&key) {
+        Some(view) => region_list::one(&view),
+        None => {
+            let text =
+                format!("[PD:region:ErrRegionNotFound]region of key {} not found", hex::encode_upper(&key));
+            json::error(StatusCode::NOT_FOUND, &text)
         }
     }
 }
 
-impl From<&RegionView> for Region {
-    fn from(view: &RegionView) -> Self {
-        let meta = &view.meta;
-        let peer = |id: PeerId| meta.peer(id).map(PeerOut::from);
-        Self {
-            id: meta.id.0,
-            start_key: hex::encode_upper(&meta.start_key),
-            end_key: hex::encode_upper(&meta.end_key),
-            epoch: Epoch { conf_ver: meta.epoch.conf_ver, version: meta.epoch.version },
-            peers: meta.peers.iter().map(PeerOut::from).collect(),
-            leader: (view.leader.id != PeerId(0)).then(|| PeerOut::from(&view.leader)),
-            down_peers: view
-                .down
-                .iter()
-                .filter_map(|down| Some(DownPeer { down_seconds: down.seconds, peer: peer(down.peer)? }))
-                .collect(),
-            pending_peers: view.pending.iter().filter_map(|id| peer(*id)).collect(),
-            cpu_usage: 0,
-            written_bytes: view.flow.bytes_written,
-            read_bytes: view.flow.bytes_read,
-            written_keys: view.flow.keys_written,
-            read_keys: view.flow.keys_read,
-            approximate_size: view.size_mib(),
-            approximate_keys: view.keys,
-            approximate_kv_size: 0,
-            approximate_columnar_kv_size: 0,
-        }
+/// All Regions, streamed.
+async fn all(State(gate): State<Gate>) -> Response<Body> {
+    match bootstrapped(&gate).await {
+        Ok((_, cluster)) => region_list::all(cluster.regions()),
+        Err(answer) => answer,
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::Region;
-    use scheduler::{Flow, Peer, PeerId, RegionEpoch, RegionId, RegionMeta, RegionView, StoreId};
+#[derive(Serialize)]
+struct Count {
+    count: usize,
+    regions: Option<()>,
+}
 
-    #[test]
-    fn a_region_reads_as_recorded_of_tikv_pd() {
-        let leader = Peer::voter(PeerId(1070), StoreId(2));
-        let view = RegionView {
-            meta: RegionMeta {
-                id: RegionId(107),
-                start_key: "t00007\0\0\u{fd}".into(),
-                end_key: Default::default(),
-                epoch: RegionEpoch { conf_ver: 5, version: 60 },
-                peers: vec![leader, Peer::learner(PeerId(1079), StoreId(5))],
-            },
-            leader,
-            flow: Flow { bytes_written: 42_000, keys_written: 420, bytes_read: 420_000, keys_read: 4_200 },
-            size_bytes: 21 << 20,
-            keys: 7_001,
-            ..Default::default()
-        };
-        let mut text = serde_json::to_string(&Region::from(&view)).unwrap();
-        text = text.replace("C3BD", "FD");
-        assert_eq!(
-            text,
-            "{\"id\":107,\"start_key\":\"7430303030370000FD\",\"end_key\":\"\",\
-             \"epoch\":{\"conf_ver\":5,\"version\":60},\
-             \"peers\":[{\"role_name\":\"Voter\",\"id\":1070,\"store_id\":2},\
-             {\"role_name\":\"Learner\",\"is_learner\":true,\"id\":1079,\"store_id\":5,\"role\":1}],\
-             \"leader\":{\"role_name\":\"Voter\",\"id\":1070,\"store_id\":2},\"cpu_usage\":0,\"written_bytes\":42000,\
-             \"read_bytes\":420000,\"written_keys\":420,\"read_keys\":4200,\"approximate_size\":21,\
-             \"approximate_keys\":7001,\"approximate_kv_size\":0,\"approximate_columnar_kv_size\":0}"
-        );
+/// How many Regions there are.
+async fn count(State(gate): State<Gate>) -> Response<Body> {
+    match bootstrapped(&gate).await {
+        Ok((_, cluster)) => json::ok(&Count { count: cluster.regions().len(), regions: None }),
+        Err(answer) => answer,
     }
+}
+
+/// Regions from one key up to another.
+async fn from_key(State(gate): State<Gate>, query: Query) -> Response<Body> {
+    let limit = match query.whole("limit", region_rank::LIMIT_DEFAULT) {
+        // A limit of 0 or less is none: then ours holds.
+        Ok(limit) if limit <= 0 => region_rank::LIMIT_MAX,
+        Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX).min(region_rank::LIMIT_MAX),
+        Err(text) => return json::bad_request(&text),
+    };
+    let (start, end) = match (query.key("key"), query.key("end_key")) {
+        (Ok(start), Ok(end)) => (start, end),
+        (Err(text), _) | (_, Err(text)) => return json::bad_request(&text),
+    };
+    match bootstrapped(&gate).await {
+        Ok((_, cluster)) => region_list::whole(&cluster.regions().scan(&start, &end, limit)),
+        Err(answer) => answer,
+    }
+}
+
+/// Regions with a replica on a store, in a role if `type` says so; all of them unless `limit` says less.
+async fn of_store(State(gate): State<Gate>, Path(id): Path<String>, query: Query) -> Response<Body> {
+    let id = match query::whole(&id).map(u64::try_from) {
+        Ok(Ok(id)) => StoreId(id),
+        Ok(Err(_)) => return json::bad_request(&format!("invalid store id {id}")),
+        Err(text) => return json::bad_request(&text),
+    };
+    let select: Select = match query.text("type").as_ref() {
+        "" | "all" => Arc::new(move |region| region.peer_on(id).is_some()),
+        "leader" => Arc::new(move |region| region.leader().store == id),
+        "follower" => Arc::new(move |region| {
+            let votes = region.peer_on(id).is_some_and(|peer| peer.role != PeerRole::Learner);
+            votes && region.leader().store != id
+        }),
+        "learner" => Arc::new(move |region| region.peer_on(id).is_some_and(|p| p.role == PeerRole::Learner)),
+        "witness" => Arc::new(move |region| region.peer_on(id).is_some_and(|peer| peer.is_witness)),
+        "pending" => Arc::new(move |region| {
+            let Some(peer) = region.peer_on(id) else { return false };
+            region.is_ailing() && region.view().pending.contains(&peer.id)
+        }),
+        other => {
+            let text = format!("type: {other:?} is none of all, leader, follower, learner, witness, pending");
+            return json::bad_request(&text);
+        }
+    };
+    let limit = match query.whole("limit", 0) {
+        Ok(limit) if limit <= 0 => usize::MAX,
+        Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
+        Err(text) => return json::bad_request(&text),
+    };
+    match bootstrapped(&gate).await {
+        Ok((_, cluster)) => region_list::select(cluster.regions(), limit, select).await,
+        Err(answer) => answer,
+    }
+}
+
+/// Regions that hold keys of a keyspace.
+async fn of_keyspace(State(gate): State<Gate>, Path(id): Path<String>, query: Query) -> Response<Body> {
+    let id = match query::id(&id) {
+        Ok(id) => id,
+        Err(text) => return json::bad_request(&text),
+    };
+    let limit = match region_rank::limit(&query) {
+        Ok(limit) => limit,
+        Err(text) => return json::bad_request(&text),
+    };
+    if id != DEFAULT_KEYSPACE {
+        return json::bad_request(&format!(
+            "keyspace {id} does not exist: only DEFAULT, with the id 0, does"
+        ));
+    }
+    let (_, cluster) = match bootstrapped(&gate).await {
+        Ok(cluster) => cluster,
+        Err(answer) => return answer,
+    };
+    let mut views: Vec<RegionView> = Vec::new();
+    for (start, end) in KEYSPACE_RANGES {
+        for view in cluster.regions().scan(start, end, limit - views.len()) {
+            if views.iter().all(|seen| seen.meta.id != view.meta.id) {
+                views.push(view);
+            }
+        }
+    }
+    region_list::whole(&views)
+}
+
+/// The neighbours of a Region.
+async fn siblings(State(gate): State<Gate>, Path(id): Path<String>) -> Response<Body> {
+    let view = match find(&gate, &id).await {
+        Ok(view) => view,
+        Err(answer) => return answer,
+    };
+    let (_, cluster) = match bootstrapped(&gate).await {
+        Ok(cluster) => cluster,
+        Err(answer) => return answer,
+    };
+    let routes = cluster.regions();
+    let right = if view.meta.end_key.is_empty() { None } else { routes.get(&view.meta.end_key) };
+    let both: Vec<_> = routes.get_prev(&view.meta.start_key).into_iter().chain(right).collect();
+    region_list::whole(&both)
+}
+
+/// Parts of the key space that no Region covers, as far as was heard: pairs of keys in hex.
+async fn holes(State(gate): State<Gate>) -> Response<Body> {
+    let (_, cluster) = match bootstrapped(&gate).await {
+        Ok(cluster) => cluster,
+        Err(answer) => return answer,
+    };
+    let hex = |key: &[u8]| hex::encode_upper(key);
+    let (mut holes, mut covered, mut to_the_end) = (Vec::new(), bytes::Bytes::new(), false);
+    let mut pass = Pass::new(&[], &[]);
+    pass.rest(cluster.regions().heard(), |region| {
+        let start = region.start_key();
+        if start != covered {
+            holes.push([hex(&covered), hex(&start)]);
+        }
+        covered = region.end_key();
+        to_the_end = covered.is_empty();
+        holes.len() < region_rank::LIMIT_MAX
+    })
+    .await;
+    if !to_the_end && holes.len() < region_rank::LIMIT_MAX {
+        holes.push([hex(&covered), String::new()]);
+    }
+    json::ok(&holes)
 }

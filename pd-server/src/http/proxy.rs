@@ -1,0 +1,270 @@
+//! Any member answers: what only the leader knows is passed on to it inside, one hop, and never by a redirect. One
+//! middleware in front of all routes; handlers do not know of it.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header};
+use http_body_util::{LengthLimitError, Limited};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{debug, warn};
+
+use super::json;
+use crate::grpc::Gate;
+use crate::member::Member;
+
+/// How long a request waits for a leader. An election takes less than a second; who waits longer is told.
+const LEADER_WAIT: Duration = Duration::from_secs(3);
+/// How long one try to reach the leader takes at most.
+const CONNECT_MAX: Duration = Duration::from_secs(1);
+/// Pause before the leader is looked up again after it was not reached.
+const RETRY: Duration = Duration::from_millis(50);
+/// How long the leader may think before it begins to answer.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// Largest body passed on; a larger one is refused. No route takes as much.
+const BODY_BYTES_MAX: u64 = 16 << 20;
+/// Marks a request that was passed on, with the name of the member that did.
+const REDIRECTOR: HeaderName = HeaderName::from_static("pd-redirector");
+
+/// What each member answers for itself: whole paths.
+const ANSWERED_HERE: &[&str] = &[
+    "/health",
+    "/livez",
+    "/metrics",
+    "/pd/api/v1/admin/log",
+    "/pd/api/v1/health",
+    "/pd/api/v1/ping",
+    "/pd/api/v1/status",
+    "/pd/api/v1/version",
+    "/pd/api/v2/config",
+    "/pd/api/v2/health",
+    "/pd/api/v2/livez",
+    "/pd/api/v2/openapi.json",
+    "/pd/api/v2/ready",
+    "/pd/api/v2/readyz",
+    "/pd/health",
+    "/pd/ping",
+    "/readyz",
+    "/version",
+];
+/// The same: beginnings of paths.
+const ANSWERED_HERE_BELOW: &[&str] = &["/dashboard", "/pd/api/v2/docs"];
+/// Every member knows the whole configuration; changes go to the leader.
+const CONFIG: &str = "/pd/api/v1/config";
+
+/// Headers that belong to one connection and are not passed on.
+const HOP_BY_HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Lets a request through to this member's handlers, or passes it on to the leader.
+pub async fn pass_on(State(gate): State<Gate>, request: Request, next: Next) -> Response<Body> {
+    if is_answered_here(request.method(), request.uri().path()) || gate.pd.leadership.serve().await.is_ok() {
+        return next.run(request).await;
+    }
+    if request.headers().contains_key(REDIRECTOR) {
+        // Who passed it on took us for the leader. One hop is enough: it asks again.
+        let text = "[PD:apiutil:ErrRedirectToNotLeader]redirect to not leader";
+        return refuse(&request, StatusCode::INTERNAL_SERVER_ERROR, text);
+    }
+    let wait = if is_v2(&request) { Duration::ZERO } else { LEADER_WAIT };
+    match find_leader(&gate, Instant::now() + wait).await {
+        Found::Here => next.run(request).await,
+        Found::There { stream, authority } => {
+            send(&gate.pd.members.own().name, stream, &authority, request).await
+        }
+        Found::Nobody => {
+            let text = "[PD:apiutil:ErrRedirectNoLeader]redirect finds no leader; ask again, or see who votes: \
+                        GET /pd/api/v1/health";
+            refuse(&request, StatusCode::SERVICE_UNAVAILABLE, text)
+        }
+    }
+}
+
+fn is_answered_here(method: &Method, path: &str) -> bool {
+    ANSWERED_HERE.binary_search(&path).is_ok()
+        || ANSWERED_HERE_BELOW.iter().any(|start| path.starts_with(start))
+        || path == CONFIG && matches!(*method, Method::GET | Method::HEAD)
+}
+
+fn is_v2(request: &Request) -> bool {
+    request.uri().path().starts_with("/pd/api/v2/")
+}
+
+/// Where the leader is.
+enum Found {
+    /// It is this member, by now.
+    Here,
+    /// Another one, and here is a connection to it.
+    There {
+        stream: TcpStream,
+        authority: String,
+    },
+    Nobody,
+}
+
+/// Looks the leader up until one is reached or `deadline` is over; asks once in any case.
+async fn find_leader(gate: &Gate, deadline: Instant) -> Found {
+    loop {
+        let known = gate.pd.leadership.state().leader;
+        let named = match timeout_at(deadline, gate.pd.leadership.leader_to_name()).await {
+            Ok(named) => named,
+            Err(_) => known,
+        };
+        if let Some(leader) = named {
+            if leader.id == gate.pd.members.own().id {
+                return if gate.pd.leadership.serve().await.is_ok() { Found::Here } else { Found::Nobody };
+            }
+            if let Some((stream, authority)) = reach(&leader).await {
+                return Found::There { stream, authority };
+            }
+        }
+        if Instant::now() >= deadline {
+            return Found::Nobody;
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// A connection to a member, on the first of its client URLs that takes one.
+async fn reach(member: &Member) -> Option<(TcpStream, String)> {
+    for url in &member.client_urls {
+        let Some(authority) = url.strip_prefix("http://") else {
+            warn!(url, "the leader's client URL is not plain HTTP, which is all that is spoken yet");
+            continue;
+        };
+        let authority = authority.trim_end_matches('/');
+        match timeout(CONNECT_MAX, TcpStream::connect(authority)).await {
+            Ok(Ok(stream)) => return Some((stream, authority.to_owned())),
+            Ok(Err(error)) => debug!(url, %error, "the leader is not reached"),
+            Err(_) => debug!(url, "the leader is not reached in time"),
+        }
+    }
+    None
+}
+
+/// Sends the request over and streams the answer back.
+async fn send(own_name: &str, stream: TcpStream, authority: &str, request: Request) -> Response<Body> {
+    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    if declared.and_then(|length| length.parse().ok()).is_some_and(|length: u64| length > BODY_BYTES_MAX) {
+        return too_large(&request);
+    }
+    let v2 = is_v2(&request);
+    let failed = |reason: &str| {
+        let text = format!("[PD:apiutil:ErrRedirect]redirect failed: {reason}");
+        refusal(v2, StatusCode::SERVICE_UNAVAILABLE, &text)
+    };
+    let (parts, body) = request.into_parts();
+    let target = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let Ok(target) = target.parse::<Uri>() else { return failed("the path cannot be passed on") };
+    let limit = usize::try_from(BODY_BYTES_MAX).unwrap_or(usize::MAX);
+    let mut outgoing = Request::new(Limited::new(body, limit));
+    *outgoing.method_mut() = parts.method;
+    *outgoing.uri_mut() = target;
+    *outgoing.headers_mut() = passed_on(parts.headers);
+    for (name, value) in [(header::HOST, authority), (REDIRECTOR, own_name)] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            outgoing.headers_mut().insert(name, value);
+        }
+    }
+    let (mut sender, connection) = match hyper::client::conn::http1::handshake(TokioIo::new(stream)).await {
+        Ok(made) => made,
+        Err(error) => return failed(&error.to_string()),
+    };
+    // Ends when the answer is read to its end or dropped, or with the leader.
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            debug!(%error, "connection to the leader ended");
+        }
+    });
+    match timeout(ANSWER_MAX, sender.send_request(outgoing)).await {
+        Ok(Ok(answer)) => {
+            let (parts, body) = answer.into_parts();
+            let mut response = Response::new(Body::new(body));
+            *response.status_mut() = parts.status;
+            *response.headers_mut() = passed_on(parts.headers);
+            response
+        }
+        Ok(Err(error)) if is_over_limit(&error) => refusal(v2, StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE),
+        Ok(Err(error)) => failed(&error.to_string()),
+        Err(_) => failed("the leader does not answer"),
+    }
+}
+
+fn passed_on(mut headers: HeaderMap) -> HeaderMap {
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+    headers
+}
+
+fn is_over_limit(error: &hyper::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<LengthLimitError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+const TOO_LARGE: &str = "the body is larger than 16 MiB";
+
+fn too_large(request: &Request) -> Response<Body> {
+    refuse(request, StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE)
+}
+
+fn refuse(request: &Request, status: StatusCode, text: &str) -> Response<Body> {
+    refusal(is_v2(request), status, text)
+}
+
+/// What v2 routes say when a request cannot be passed on.
+#[derive(Serialize)]
+struct Refused<'a> {
+    code: &'static str,
+    message: &'a str,
+    retry_after_ms: u64,
+}
+
+fn refusal(v2: bool, status: StatusCode, text: &str) -> Response<Body> {
+    if v2 {
+        let code = if status == StatusCode::PAYLOAD_TOO_LARGE { "TOO_LARGE" } else { "NO_LEADER" };
+        return json::answer(status, &Refused { code, message: text, retry_after_ms: 1_000 });
+    }
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    json::with_type(status, kind, Body::from(format!("{text}\n")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ANSWERED_HERE, is_answered_here};
+    use http::Method;
+
+    #[test]
+    fn what_each_member_answers_for_itself() {
+        assert!(ANSWERED_HERE.is_sorted());
+        for (method, path, here) in [
+            (Method::GET, "/pd/api/v1/config", true),
+            (Method::POST, "/pd/api/v1/config", false),
+            (Method::GET, "/pd/api/v1/config/schedule", false),
+            (Method::POST, "/pd/api/v1/admin/log", true),
+            (Method::GET, "/pd/api/v1/members", false),
+            (Method::GET, "/pd/api/v2/docs/index.html", true),
+            (Method::GET, "/pd/api/v2/why/region/7", false),
+        ] {
+            assert_eq!(is_answered_here(&method, path), here, "{method} {path}");
+        }
+    }
+}

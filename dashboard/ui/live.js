@@ -131,10 +131,16 @@ function apply(topic, value) {
     pulse = { server: Number(value.as_of_ms), here: performance.now() };
     now.value = pulse.server;
     health.value = value;
-  } else if (topic === "stats") stats.value = value;
+  } else if (topic === "stats") stats.value = { ...value, figures: value.figures.map(withSeries) };
   else if (topic === "members") members.value = value;
   else if (topic === "stores") stores.value = merge(stores.peek(), value);
   else if (topic === "operators") operators.value = merge(operators.peek(), value);
+}
+
+/** Between two samples only the value comes; the line of the last hour stays. @param {import("./types.d.ts").Figure} figure */
+function withSeries(figure) {
+  if (figure.series) return figure;
+  return { ...figure, series: stats.peek()?.figures.find((it) => it.name === figure.name)?.series ?? null };
 }
 
 /**

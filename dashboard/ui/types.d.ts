@@ -49,7 +49,8 @@ export interface Figure {
   unit: string;
   value: number | null;
   note: string | null;
-  series: (number | null)[];
+  /** `null` between two samples: nothing new. */
+  series: (number | null)[] | null;
   step_ms: number;
 }
 

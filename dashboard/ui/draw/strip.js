@@ -69,20 +69,21 @@ export function draw(canvas, scene) {
   for (const [lane, height] of LANES) {
     context.fillStyle = colours.ground;
     context.fillRect(0, top, width, height);
-    cells(scene, width, (cell, x, w) => PAINT[lane](context, scene, colours, cell, x, w, top, height));
+    cells(scene, width, ratio, (cell, x, w) => PAINT[lane](context, scene, colours, cell, x, w, top, height));
     top += height + GAP;
   }
   cursor(context, scene, colours, width);
 }
 
-/** Calls `paint` for each cell that is in view. @param {Scene} scene @param {number} width @param {(cell: number, x: number, w: number) => void} paint */
-function cells({ map, view }, width, paint) {
+/** Calls `paint` for each cell that is in view. @param {Scene} scene @param {number} width @param {number} ratio @param {(cell: number, x: number, w: number) => void} paint */
+function cells({ map, view }, width, ratio, paint) {
   const scale = width / (view.to - view.from);
   const last = Math.min(map.regions.length, Math.ceil(view.to));
   for (let cell = Math.max(0, Math.floor(view.from)); cell < last; cell += 1) {
-    const x = (cell - view.from) * scale;
-    // A hair of ground between cells that are wide enough to be told apart.
-    paint(cell, x, scale > 6 ? scale - 1 : scale + 0.3);
+    // Whole pixels, so that no seam shows between neighbours; a hair of ground where cells are wide enough to be told apart.
+    const x = Math.round((cell - view.from) * scale * ratio) / ratio;
+    const end = Math.round((cell + 1 - view.from) * scale * ratio) / ratio;
+    paint(cell, x, scale > 6 ? end - x - 1 : Math.max(end - x, 1 / ratio));
   }
 }
 

@@ -19,6 +19,11 @@ export function count(value) {
   return value.toLocaleString("en-US", { maximumFractionDigits: digits });
 }
 
+/** "1 operator", "4,000 operators". @param {number | null | undefined} value @param {string} noun */
+export function some(value, noun) {
+  return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+}
+
 /** 1536 -> "1.5 KiB". @param {number | null | undefined} value */
 export function bytes(value) {
   if (!known(value)) return UNKNOWN;

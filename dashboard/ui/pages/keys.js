@@ -22,6 +22,8 @@ const CELLS = /** @type {const} */ ([250, 1_500]);
 /** Rows of the table that says the same as the strip. */
 const HOT_ROWS = 20;
 const TROUBLE_ROWS = 100;
+/** A cell below this share of the hottest one's step of the scale is not hot. */
+const HOT_SHARE = 0.75;
 const LANE_NAMES = { leader: "Leader", heat: "Heat now", rule: "Rule", trouble: "Trouble" };
 
 export const topics = ["stores"];
@@ -238,7 +240,7 @@ function cell(shown, cursor, metric) {
 /** @param {Shown} shown @param {number} at @param {"write" | "read"} metric */
 function words({ map, heat }, at, metric) {
   const lane = map.heat?.[metric] ?? { unit: "", min: 0, max: 0 };
-  const trouble = Object.entries(map.trouble[at] ?? {}).filter(([name, value]) => value && name !== "example" && name !== "regions").map(([name, value]) => `${count(value)} ${name}`);
+  const trouble = troubles(map, at);
   const leader = map.leader[at] ? `led by store ${map.leader[at]}` : `led by several stores, the first of them ${share(map.leader_permille[at])}`;
   return [
     `Cell ${count(at + 1)} of ${count(map.regions.length)}: keys ${key(map.keys[at])} to ${key(map.keys[at + 1], "end")}`,
@@ -246,7 +248,7 @@ function words({ map, heat }, at, metric) {
     leader,
     `${metric} ${number(heatValue(heat[at], lane), lane.unit)}`,
     `rule ${map.rules[map.rule[at]] ?? "not known"}`,
-    trouble.length ? `trouble: ${trouble.join(", ")}` : "no trouble",
+    trouble ? `trouble: ${trouble}` : "no trouble",
     map.ops[at] ? `${count(map.ops[at])} operators` : "no operator",
   ].join(" · ");
 }
@@ -261,36 +263,60 @@ async function inRange(start, end) {
   return h("table", { class: "rows" }, h("caption", null, `The first ${rows.length} regions of this cell`), h("thead", null, h("tr", null, ...heads)), h("tbody", null, ...rows));
 }
 
-/** The strip for those who do not see it: all trouble, then what is hottest. @param {import("../lib/dom.js").Signal<Shown | null>} shown @param {import("../lib/dom.js").Signal<number>} cursor @param {"write" | "read"} metric */
+/** Neighbouring cells as one stretch. @typedef {{from: number, to: number, bad: boolean}} Stretch */
+
+/** All trouble cell by cell, then what is about as hot as the hottest, neighbours together. @param {Shown} shown @returns {Stretch[]} */
+export function stretches({ map, heat }) {
+  const bad = Object.keys(map.trouble).map(Number).slice(0, TROUBLE_ROWS).map((at) => ({ from: at, to: at + 1, bad: true }));
+  const known = (/** @type {number} */ at) => (heat[at] === 255 || map.trouble[at] ? 0 : heat[at]);
+  const peak = (/** @type {Stretch} */ it) => heat.slice(it.from, it.to).reduce((most, byte) => Math.max(most, byte), 0);
+  const least = Math.max(1, HOT_SHARE * heat.reduce((most, _, at) => Math.max(most, known(at)), 0));
+  /** @type {Stretch[]} */
+  const hot = [];
+  for (let at = 0; at < heat.length; at += 1) {
+    if (known(at) < least) continue;
+    const last = hot.at(-1);
+    if (last?.to === at) last.to = at + 1;
+    else hot.push({ from: at, to: at + 1, bad: false });
+  }
+  hot.sort((a, b) => peak(b) - peak(a) || a.from - b.from);
+  return [...bad, ...hot.slice(0, HOT_ROWS)];
+}
+
+/** The strip for those who do not see it. @param {import("../lib/dom.js").Signal<Shown | null>} shown @param {import("../lib/dom.js").Signal<number>} cursor @param {"write" | "read"} metric */
 function twin(shown, cursor, metric) {
   const body = h("tbody", null);
-  const cells = () => {
-    if (!shown.value) return [];
-    const { map, heat } = shown.value;
-    const bad = Object.keys(map.trouble).map(Number).slice(0, TROUBLE_ROWS);
-    const hot = [...heat.keys()].filter((at) => heat[at] > 0 && heat[at] < 255 && !map.trouble[at]).sort((a, b) => heat[b] - heat[a] || a - b).slice(0, HOT_ROWS);
-    return [...bad, ...hot].map((at) => ({ at, shown: /** @type {Shown} */ (shown.value) }));
-  };
-  each(body, cells, (it) => it.at, (item) => {
-    const { at } = item.peek();
+  const rows = () => (shown.value ? stretches(shown.value).map((it) => ({ ...it, shown: /** @type {Shown} */ (shown.value) })) : []);
+  each(body, rows, (it) => `${it.from} ${it.to}`, (item) => {
+    const { from, to, bad } = item.peek();
     const map = () => item.value.shown.map;
-    const why = () => {
-      const example = map().trouble[at]?.example;
-      return example ? `#/region/${example}?why=1` : null;
-    };
+    const of = (/** @type {number[]} */ column) => column.slice(from, to);
+    const example = () => (bad ? map().trouble[from]?.example : null);
+    const why = () => (example() ? `#/region/${example()}?why=1` : null);
     const lane = () => map().heat[metric];
-    const bad = () => Object.entries(map().trouble[at] ?? {}).filter(([name, value]) => value && name !== "example" && name !== "regions").map(([name, value]) => `${count(value)} ${name}`).join(", ") || "–";
+    const leaders = () => {
+      const stores = [...new Set(of(map().leader))];
+      return stores.length === 1 && stores[0] ? storeLink(stores[0]) : "several";
+    };
+    const hottest = () => number(heatValue(Math.max(...item.value.shown.heat.slice(from, to)), lane()), lane().unit);
+    const trouble = () => [troubles(map(), from) || "–", ...(example() ? [" ", regionLink(/** @type {number} */ (example()))] : [])];
     return h(
       "tr",
-      { tabindex: "-1", "data-row": `cell ${at}`, "data-why": why, "data-open": why },
-      h("th", { scope: "row" }, h("button", { type: "button", class: "plain-button", onclick: () => (cursor.value = at) }, () => `${key(map().keys[at])} to ${key(map().keys[at + 1], "end")}`)),
-      h("td", { class: "number" }, () => count(map().regions[at])),
-      h("td", null, () => (map().leader[at] ? storeLink(map().leader[at]) : "several")),
-      h("td", { class: "number" }, () => number(heatValue(item.value.shown.heat[at], lane()), lane().unit)),
-      h("td", null, bad, () => (map().trouble[at]?.example ? [" ", regionLink(/** @type {number} */ (map().trouble[at].example))] : "")),
+      { tabindex: "-1", "data-row": `cell ${from}`, "data-why": why, "data-open": why },
+      h("th", { scope: "row" }, h("button", { type: "button", class: "plain-button", onclick: () => (cursor.value = from) }, () => `${key(map().keys[from])} to ${key(map().keys[to], "end")}`)),
+      h("td", { class: "number", "data-head": "Regions" }, () => count(of(map().regions).reduce((sum, it) => sum + it, 0))),
+      h("td", null, leaders),
+      h("td", { class: "number", "data-head": metric }, hottest),
+      h("td", null, bad ? trouble : "–"),
     );
   });
-  const heads = ["Keys", "Regions", "Leader", metric, "Trouble"].map((text, at) => h("th", { scope: "col", class: at === 1 || at === 3 ? "number" : null }, text));
-  const none = () => (shown.value && !cells().length ? empty("No heat and no trouble.") : "");
-  return panel("Trouble and heat", none, h("div", { class: "scroll", hidden: () => cells().length === 0 }, h("table", { class: "rows" }, h("caption", null, `All trouble and the ${HOT_ROWS} hottest stretches`), h("thead", null, h("tr", null, ...heads)), body)));
+  const heads = ["Keys", "Regions", "Leader", `Hottest ${metric}`, "Trouble"].map((text, at) => h("th", { scope: "col", class: at === 1 || at === 3 ? "number" : null }, text));
+  const none = () => (shown.value && !rows().length ? empty("No heat and no trouble.") : "");
+  return panel("Trouble and heat", none, h("div", { class: "scroll", hidden: () => rows().length === 0 }, h("table", { class: "rows" }, h("caption", null, "All trouble and the hottest stretches"), h("thead", null, h("tr", null, ...heads)), body)));
+}
+
+/** @param {KeyMap} map @param {number} at */
+function troubles(map, at) {
+  const counts = Object.entries(map.trouble[at] ?? {}).filter(([name, value]) => value && name !== "example" && name !== "regions");
+  return counts.map(([name, value]) => `${count(value)} ${name}`).join(", ");
 }

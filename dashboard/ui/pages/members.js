@@ -61,7 +61,7 @@ function timestamps() {
     const it = members.value?.timestamps;
     if (!members.value) return "";
     if (!it) return empty("Not known: only a leader gives timestamps.");
-    return h("dl", { class: "terms" }, fact("Given", `${count(it.per_s === null ? null : Math.round(it.per_s))}/s`), fact("Durable bound", `${count(it.bound_ahead_ms)} ms ahead`), fact("Physical against wall clock", offset(it.offset_ms)));
+    return h("dl", { class: "terms" }, fact("Given", `${count(it.per_s === null ? null : Math.round(it.per_s))}/s`), fact("Durable bound", `${count(it.bound_ahead_ms)} ms ahead`), fact("Against clock", offset(it.offset_ms)));
   });
 }
 
@@ -72,12 +72,12 @@ function changes() {
     return h("tr", null, h("th", { scope: "row" }, since(it.at_ms)), h("td", null, `${it.from ?? "nobody"} → ${it.to ?? "nobody"}`), h("td", { class: "number" }, count(it.term)), h("td", { class: "number" }, it.gap_ms === null ? "?" : span(it.gap_ms)));
   });
   const heads = ["When", "Lead", "Term", "Without a leader"].map((text, at) => h("th", { scope: "col", class: at > 1 ? "number" : null }, text));
-  return panel("Changes of the leader", () => (members.value?.changes.length === 0 ? empty("None since this member started.") : ""), h("table", { class: "rows", hidden: () => !members.value?.changes.length }, h("caption", null, "As this member saw them, the newest first"), h("thead", null, h("tr", null, ...heads)), body));
+  return panel("Changes of the leader", () => (members.value?.changes.length === 0 ? empty("None since this member started.") : ""), h("table", { class: "rows narrow", hidden: () => !members.value?.changes.length }, h("caption", null, "As this member saw them, the newest first"), h("thead", null, h("tr", null, ...heads)), body));
 }
 
 function safePoints() {
   const body = h("tbody", null);
   each(body, () => members.value?.safe_points ?? [], (it) => it.service, (item) => h("tr", null, h("th", { scope: "row" }, item.peek().service), h("td", { class: "number" }, () => String(item.value.value)), h("td", { class: "number" }, () => (known(item.value.age_ms) ? span(item.value.age_ms) : "?"))));
   const heads = ["Service", "Safe point", "Age"].map((text, at) => h("th", { scope: "col", class: at ? "number" : null }, text));
-  return panel("Safe points", () => (members.value && !members.value.safe_points.length ? empty("Nobody holds garbage collection back.") : ""), h("table", { class: "rows", hidden: () => !members.value?.safe_points.length }, h("caption", null, "Who holds garbage collection back"), h("thead", null, h("tr", null, ...heads)), body));
+  return panel("Safe points", () => (members.value && !members.value.safe_points.length ? empty("Nobody holds garbage collection back.") : ""), h("table", { class: "rows narrow", hidden: () => !members.value?.safe_points.length }, h("caption", null, "Who holds garbage collection back"), h("thead", null, h("tr", null, ...heads)), body));
 }

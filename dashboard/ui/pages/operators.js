@@ -1,7 +1,7 @@
 // Operators: what runs with its present step, what waits and for what, what has ended and how. A click on a value filters.
 
 import { each, h } from "../lib/dom.js";
-import { count, span } from "../lib/format.js";
+import { some, span } from "../lib/format.js";
 import { format, parse, withParameters } from "../lib/router.js";
 import { now, operators } from "../live.js";
 import { ago, empty, panel, regionLink, skeleton, state, command } from "../parts.js";
@@ -60,7 +60,7 @@ function part(name, read, none, heads, cells) {
   each(body, read, (row) => row.id, (item) =>
     h("tr", { tabindex: "-1", "data-row": `operator ${item.peek().id}`, "data-open": `#/region/${item.peek().region}`, "data-why": `#/region/${item.peek().region}?why=1` }, ...cells(item)),
   );
-  const table = h("table", { class: "rows", hidden: () => read().length === 0 }, h("caption", null, () => `${name}: ${count(read().length)} operators`), h("thead", null, h("tr", null, ...heads.map((text) => h("th", { scope: "col" }, text)))), body);
+  const table = h("table", { class: "rows", hidden: () => read().length === 0 }, h("caption", null, () => `${name}: ${some(read().length, "operator")}`), h("thead", null, h("tr", null, ...heads.map((text) => h("th", { scope: "col" }, text)))), body);
   return panel(name, () => (!operators.value ? skeleton() : read().length ? "" : empty(none)), table);
 }
 

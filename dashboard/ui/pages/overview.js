@@ -76,14 +76,11 @@ function firstStore() {
 }
 
 function figures() {
-  const list = h("dl", { class: "figures" });
+  const known = h("div", { class: "figure", hidden: () => !health.value?.heard }, h("dt", null, "Known"), h("dd", null, () => share(health.value?.heard?.regions_permille)), h("dd", { class: "note" }, () => `of regions heard in this term · ${count(health.value?.heard?.stores)} of ${count(health.value?.heard?.stores_expected)} stores`));
+  // What is known stays behind the figures, which are put before it.
+  const list = h("dl", { class: "figures" }, known);
   each(list, () => stats.value?.figures ?? [], (it) => it.name, figure);
-  const known = () => {
-    const heard = health.value?.heard;
-    if (!heard) return "";
-    return h("div", { class: "figure" }, h("dt", null, "Known"), h("dd", null, share(heard.regions_permille)), h("dd", { class: "note" }, `regions heard in this term · ${count(heard.stores)} of ${count(heard.stores_expected)} stores`));
-  };
-  return panel("Figures", () => (stats.value ? "" : skeleton()), list, h("dl", { class: "figures" }, known));
+  return panel("Figures", () => (stats.value ? "" : skeleton()), list);
 }
 
 /** @param {import("../lib/dom.js").Signal<Figure>} item */
@@ -109,11 +106,11 @@ function glance() {
       h("td", null, state(() => item.value.liveness)),
       h("td", { class: "wide" }, bar(() => item.value.used_bytes, () => item.value.capacity_bytes, `store ${store.id} used`)),
       h("td", { class: "number" }, () => `${bytes(item.value.used_bytes)} of ${bytes(item.value.capacity_bytes)}`),
-      h("td", { class: "number" }, () => `${count(item.value.regions)} regions`),
-      h("td", { class: "number" }, () => `${count(item.value.leaders)} leaders`),
+      h("td", { class: "number", "data-head": "Regions" }, () => count(item.value.regions)),
+      h("td", { class: "number", "data-head": "Leaders" }, () => count(item.value.leaders)),
     );
   });
-  const heads = ["Store", "Liveness", "Used", "Bytes", "Regions", "Leaders"].map((text) => h("th", { scope: "col" }, text));
+  const heads = ["Store", "Liveness", "Used", "Bytes", "Regions", "Leaders"].map((text, at) => h("th", { scope: "col", class: at > 2 ? "number" : null }, text));
   const table = h("table", { class: "rows glance" }, h("caption", null, "Stores at a glance"), h("thead", null, h("tr", null, ...heads)), rows);
   const rest = () => {
     const all = [...(stores.value?.rows.values() ?? [])].filter((it) => it.state !== "Tombstone").length;

@@ -65,7 +65,7 @@ function limits(row) {
     h("tr", null, h("th", { scope: "row" }, item.peek().kind), h("td", { class: "number" }, () => (item.value.rate === null ? "no limit" : `${count(item.value.rate)} a minute`)), h("td", { class: "number" }, () => count(item.value.refused_1h))),
   );
   const heads = [["Limit", null], ["Rate", "number"], ["Refused in 1 h", "number"]].map(([text, kind]) => h("th", { scope: "col", class: kind }, text));
-  return panel("Limits", h("table", { class: "rows", hidden: () => !row()?.limits.length }, h("caption", null, "Limits of this store"), h("thead", null, h("tr", null, ...heads)), body), () => (row()?.limits.length ? "" : empty("No limit of its own.")));
+  return panel("Limits", h("table", { class: "rows narrow", hidden: () => !row()?.limits.length }, h("caption", null, "Limits of this store"), h("thead", null, h("tr", null, ...heads)), body), () => (row()?.limits.length ? "" : empty("No limit of its own.")));
 }
 
 /** @param {number} id */

@@ -1,7 +1,7 @@
 // Stores: one row each; sorted, filtered and grouped as the address says.
 
 import { each, h, signal } from "../lib/dom.js";
-import { bytes, count, known, span } from "../lib/format.js";
+import { bytes, count, known, some, span } from "../lib/format.js";
 import { choice, format, withParameters } from "../lib/router.js";
 import { stores } from "../live.js";
 import { ago, bar, empty, panel, skeleton, state, storeLink } from "../parts.js";
@@ -76,7 +76,7 @@ function groups(place, read, label, sort, direction) {
 
 /** @param {Place} place @param {() => StoreRow[]} read @param {string} sort @param {string} direction */
 function tombstones(place, read, sort, direction) {
-  return h("details", { hidden: () => read().length === 0 }, h("summary", null, () => `${count(read().length)} tombstones`), table(place, "Tombstones", read, sort, direction));
+  return h("details", { hidden: () => read().length === 0 }, h("summary", null, () => some(read().length, "tombstone")), table(place, "Tombstones", read, sort, direction));
 }
 
 /** @param {Place} place @param {string} name @param {() => StoreRow[]} read @param {string} sort @param {string} direction */
@@ -98,7 +98,7 @@ function row(item) {
   const { id } = item.peek();
   const cells = COLUMNS.map((column, at) => {
     const content = column.cell(item);
-    return h(at ? "td" : "th", { scope: at ? null : "row", class: column.number ? "number" : null, "data-head": column.head }, content);
+    return h(at ? "td" : "th", { scope: at ? null : "row", class: column.number ? "number" : null, "data-head": column.head, "data-column": column.name }, content);
   });
   return h("tr", { tabindex: "-1", "data-row": `store ${id}`, "data-open": `#/store/${id}`, "data-why": `#/store/${id}?why=1`, class: () => (old(item.value) ? "aged" : null) }, ...cells);
 }

@@ -1,7 +1,7 @@
 // The planner's own chain of reasons for a Region or a Store, asked once and again on request.
 
 import { h, onEnd, signal } from "../lib/dom.js";
-import { count } from "../lib/format.js";
+import { count, some } from "../lib/format.js";
 import { ask } from "../lib/stream.js";
 import { ago, command, empty, mark, panel, since, skeleton, subjectLink, trouble } from "../parts.js";
 
@@ -51,7 +51,7 @@ export function whyPanel({ answer, error, again }, focus) {
     () => (error.value ? trouble(error.value, again) : answer.value ? "" : skeleton()),
     heading,
     () => (answer.value?.lines.length ? h("ol", { class: "reasons" }, ...answer.value.lines.map(reason)) : answer.value ? empty(answer.value.healthy ? "Nothing is to be done." : "The planner gives no reason.") : ""),
-    () => (answer.value?.kept.length ? h("details", null, h("summary", null, `${count(answer.value.kept.length)} earlier reasons`), h("ol", { class: "reasons" }, ...answer.value.kept.map(reason))) : ""),
+    () => (answer.value?.kept.length ? h("details", null, h("summary", null, some(answer.value.kept.length, "earlier reason")), h("ol", { class: "reasons" }, ...answer.value.kept.map(reason))) : ""),
     h("div", { class: "next" }, () => (answer.value?.next ?? []).map(command)),
     h("p", { class: "quiet" }, () => (answer.value ? ["asked ", ago(() => answer.value?.as_of_ms)] : "")),
   );
@@ -59,7 +59,7 @@ export function whyPanel({ answer, error, again }, focus) {
 
 /** @param {Reason} it */
 function reason(it) {
-  const numbers = it.number === null ? "" : ` ${count(it.number)}${it.limit === null ? "" : ` of at most ${count(it.limit)}`}`;
+  const numbers = it.number === null ? "" : ` ${count(it.number)}${it.limit === null ? "" : `, limit ${count(it.limit)}`}`;
   return h(
     "li",
     { "data-severity": it.severity },

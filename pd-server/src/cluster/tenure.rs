@@ -12,7 +12,8 @@ use tonic::Status;
 use tracing::{info, warn};
 
 use super::owner::wall_clock_ns;
-use super::{Cluster, bootstrap};
+use super::{Buckets, Cluster, bootstrap};
+use crate::config::{ChangeError, Draft, SettingError, Settings};
 use crate::grpc::header::{self, Refusal};
 use crate::keys::Keys;
 use crate::leadership::{HOLD_MAX, Term};
@@ -32,6 +33,8 @@ pub struct Tenure {
     pub keys: Keys,
     /// This member.
     pub pd: Arc<Pd>,
+    /// What leaders reported of the insides of their Regions.
+    pub buckets: Buckets,
     metrics: Arc<Metrics>,
     cluster: ArcSwapOption<Cluster>,
     // One bootstrap at a time: the second is to see what the first has done.
@@ -46,7 +49,17 @@ impl Tenure {
         let over = CancellationToken::new();
         let cluster = Cluster::start(&pd, term, &keys, &metrics, &over)?;
         let cluster = ArcSwapOption::new(cluster.map(Arc::new));
-        Ok(Self { term, cluster_id, keys, pd, metrics, cluster, bootstrapping: Mutex::new(()), over })
+        Ok(Self {
+            term,
+            cluster_id,
+            keys,
+            pd,
+            buckets: Buckets::default(),
+            metrics,
+            cluster,
+            bootstrapping: Mutex::new(()),
+            over,
+        })
     }
 
     /// The running cluster, or that there is none yet.
@@ -79,6 +92,20 @@ impl Tenure {
         self.over.cancelled()
     }
 
+    /// Changes the configuration that the group shares; `by` is who asked. Returns once it is applied and the planner has
+    /// it. `edit` may run more than once.
+    pub async fn configure(
+        &self,
+        by: &str,
+        edit: impl Fn(&mut Draft) -> Result<(), SettingError>,
+    ) -> Result<Arc<Settings>, ChangeError> {
+        let settings = self.pd.online.change(self.term, by, edit).await?;
+        if let Some(cluster) = self.cluster.load_full() {
+            cluster.reconfigured().await;
+        }
+        Ok(settings)
+    }
+
     /// Makes the cluster: one transaction, and its owner runs before the answer leaves.
     pub async fn bootstrap(&self, request: pdpb::BootstrapRequest) -> Result<(), Refusal> {
         let already = || {
@@ -94,7 +121,7 @@ impl Tenure {
         let (store, region) =
             bootstrap::check(self.cluster_id, request).map_err(|bad| Refusal::unknown(bad.to_string()))?;
         let now_ns = wall_clock_ns().unsigned_abs();
-        let max_replicas = self.pd.config.replication.max_replicas;
+        let max_replicas = self.pd.online.now().max_replicas();
         let txn = bootstrap::transaction(&self.keys, self.cluster_id, max_replicas, now_ns, &store, &region);
         let done = self.pd.kv.txn(self.term, txn).await.map_err(super::CallError::from)?;
         let cluster = Cluster::start(&self.pd, self.term, &self.keys, &self.metrics, &self.over)
@@ -176,7 +203,13 @@ async fn follow(
                 info!(term = term.0, "tenure over");
             }
             if state.ready {
-                match Tenure::begin(Arc::clone(&pd), state.term, Arc::clone(&metrics)) {
+                // First what all work by, for a group that has no configuration yet.
+                let begun = match pd.online.seed(state.term).await {
+                    Ok(()) => Tenure::begin(Arc::clone(&pd), state.term, Arc::clone(&metrics))
+                        .map_err(ChangeError::from),
+                    Err(error) => Err(error),
+                };
+                match begun {
                     Ok(tenure) => {
                         info!(term = state.term.0, cluster_id = tenure.cluster_id, "tenure begins");
                         publish.send_replace(Some(Arc::new(tenure)));

@@ -51,9 +51,8 @@ pub enum Duty {
 
 const TABLE: &str = include_str!("items.tsv");
 
-static ITEMS: LazyLock<Vec<Item>> = LazyLock::new(|| {
-    TABLE.lines().filter(|line| !line.starts_with('#')).filter_map(parse).collect()
-});
+static ITEMS: LazyLock<Vec<Item>> =
+    LazyLock::new(|| TABLE.lines().filter(|line| !line.starts_with('#')).filter_map(parse).collect());
 
 static BY_PATH: LazyLock<HashMap<&'static str, &'static Item>> =
     LazyLock::new(|| ITEMS.iter().map(|item| (item.path, item)).collect());

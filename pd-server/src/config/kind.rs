@@ -148,7 +148,11 @@ impl Kind {
                 let Some(texts) = list.iter().map(Toml::as_str).collect::<Option<Vec<_>>>() else {
                     return expected("a list of texts");
                 };
-                Ok(if self == Self::List { Value::String(joined(texts)) } else { texts.into_iter().collect() })
+                Ok(if self == Self::List {
+                    Value::String(joined(texts))
+                } else {
+                    texts.into_iter().collect()
+                })
             }
             (Self::Text, _) => expected("text"),
             (Self::Flag | Self::Bool, _) => expected("true or false"),
@@ -240,9 +244,7 @@ fn whole_value(whole: i128) -> Value {
 
 /// A number without a fraction is written without one.
 fn shortest(number: &Number) -> Number {
-    integral(number)
-        .and_then(|whole| i64::try_from(whole).ok())
-        .map_or_else(|| number.clone(), Number::from)
+    integral(number).and_then(|whole| i64::try_from(whole).ok()).map_or_else(|| number.clone(), Number::from)
 }
 
 fn texts(list: &[Value]) -> Option<Vec<&str>> {

@@ -292,7 +292,11 @@ fn dashboard_config(flags: &Flags, file: &File) -> Result<DashboardConfig, Confi
     let key = "dashboard.public-path-prefix";
     let prefix = file.text(key).filter(|prefix| !prefix.is_empty()).unwrap_or("/dashboard");
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.');
-    if !prefix.starts_with('/') || prefix.ends_with('/') || prefix.contains("//") || !prefix.chars().all(plain) {
+    if !prefix.starts_with('/')
+        || prefix.ends_with('/')
+        || prefix.contains("//")
+        || !prefix.chars().all(plain)
+    {
         let reason = format!("{prefix:?} is no path such as /dashboard, with letters, digits and - _ . only");
         return Err(wrong(key, reason));
     }

@@ -131,7 +131,8 @@ impl Online {
         let mut watch = kv.watch(range(&keys), None)?;
         loop {
             self.refresh_or_warn();
-            let expiry = self.now().next_expiry_ms().map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
+            let expiry =
+                self.now().next_expiry_ms().map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
             tokio::select! {
                 events = watch.next() => { events?; }
                 () = tokio::time::sleep(expiry.unwrap_or_default()), if expiry.is_some() => {}

@@ -99,7 +99,9 @@ impl ItemView {
         match self.item.duty {
             Duty::Here | Duty::Live => Effect::AtOnce,
             // Limits and schedulers act; what the other routes keep is shown.
-            Duty::Own if matches!(self.name, "schedule.store-limit" | "schedule.schedulers-v2") => Effect::AtOnce,
+            Duty::Own if matches!(self.name, "schedule.store-limit" | "schedule.schedulers-v2") => {
+                Effect::AtOnce
+            }
             Duty::Start => Effect::AtStart,
             Duty::Own | Duty::Kept | Duty::Idle | Duty::Blank => Effect::None,
         }

@@ -45,14 +45,16 @@ impl Range {
     pub fn check(&self, item: &Item, value: &Value) -> Result<(), SettingError> {
         let inside = match self {
             Self::All => true,
-            Self::Numbers(from, to) => value
-                .as_f64()
-                .is_some_and(|number| number >= *from && to.is_none_or(|to| number <= to)),
+            Self::Numbers(from, to) => {
+                value.as_f64().is_some_and(|number| number >= *from && to.is_none_or(|to| number <= to))
+            }
             Self::Durations(from, to) => value
                 .as_str()
                 .and_then(|text| parse_duration(text).ok())
                 .is_some_and(|duration| duration >= *from && to.is_none_or(|to| duration <= to)),
-            Self::Words(words) => value.as_str().is_some_and(|text| words.split('|').any(|word| word == text)),
+            Self::Words(words) => {
+                value.as_str().is_some_and(|text| words.split('|').any(|word| word == text))
+            }
         };
         if inside {
             return Ok(());
@@ -106,11 +108,7 @@ mod tests {
                 json!("1s"),
                 Some("check-region-split-interval should between 1ms and 100ms"),
             ),
-            (
-                "schedule.max-store-down-time",
-                json!("0s"),
-                Some("max-store-down-time should be at least 1ms"),
-            ),
+            ("schedule.max-store-down-time", json!("0s"), Some("max-store-down-time should be at least 1ms")),
         ] {
             let item = items::shown(name).unwrap();
             let refused = item.range.check(item, &value).err().map(|error| error.to_string());

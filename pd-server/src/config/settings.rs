@@ -88,7 +88,10 @@ impl Settings {
                 Err(_) => None,
             });
             if usable.is_none() && document::get(found, name).is_some() {
-                warn!(item = name, "the replicated configuration holds an impossible value; the default stands in");
+                warn!(
+                    item = name,
+                    "the replicated configuration holds an impossible value; the default stands in"
+                );
             }
             let given = usable.or_else(|| stated.get(name).cloned());
             document::put(&mut kept, name, given.unwrap_or_else(|| item.default.clone()));
@@ -223,7 +226,8 @@ impl Settings {
     /// The limit of a store: its own, or the default.
     pub fn store_limit(&self, store: u64) -> StoreLimit {
         let own = self.kept("schedule.store-limit").and_then(|limits| limits.get(store.to_string()));
-        own.and_then(|limit| StoreLimit::deserialize(limit).ok()).unwrap_or_else(|| self.default_store_limit())
+        own.and_then(|limit| StoreLimit::deserialize(limit).ok())
+            .unwrap_or_else(|| self.default_store_limit())
     }
 
     /// The stores with limits of their own.

@@ -15,7 +15,9 @@ pub fn default_document() -> Map<String, Value> {
     let host = hostname();
     // Nothing is given, so nothing can be wrong; and if it were, the values that depend on the process are left out.
     let process = Config::resolve(&Flags::default(), &File::default(), &host).ok();
-    build(|name, item| process.as_ref().and_then(|config| own(config, name)).unwrap_or_else(|| item.default.clone()))
+    build(|name, item| {
+        process.as_ref().and_then(|config| own(config, name)).unwrap_or_else(|| item.default.clone())
+    })
 }
 
 /// All items of a member: its own, and those that the group shares. `stores` are shown with their limits.
@@ -101,4 +103,40 @@ fn members(members: &[InitialMember]) -> String {
         urls.collect::<Vec<_>>().join(",")
     };
     members.iter().map(of).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::settings::Stated;
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_and_what_is_worked_out() {
+        let mut settings = Settings::first(&Stated::new());
+        let section = schedule_section(&settings, &[10, 2]);
+        assert!(!section.contains_key("halt-scheduling"));
+        assert_eq!(section["max-merge-region-keys"], 540_000);
+        let limit = json!({"add-peer": 15, "remove-peer": 15});
+        let limits = serde_json::to_string(&section["store-limit"]).unwrap();
+        assert_eq!(limits, format!(r#"{{"10":{limit},"2":{limit}}}"#), "sorted as text");
+        document::put(&mut settings.kept, LEFT_OUT, "true".into());
+        let names: Vec<_> = schedule_section(&settings, &[]).keys().cloned().collect();
+        let at = names.iter().position(|name| name == "halt-scheduling").unwrap();
+        assert_eq!(names[at - 1], "store-limit-version");
+    }
+
+    #[test]
+    fn the_default_document_is_complete_and_in_order() {
+        let document = default_document();
+        let names: Vec<_> = document.keys().map(String::as_str).collect();
+        assert_eq!(
+            &names[..5],
+            ["client-urls", "peer-urls", "advertise-client-urls", "advertise-peer-urls", "name"]
+        );
+        assert_eq!(names.last(), Some(&"metering"));
+        assert_eq!(document["schedule"]["max-merge-region-keys"], 0);
+        assert!(document["initial-cluster"].as_str().unwrap().ends_with("=http://127.0.0.1:2380"));
+    }
 }

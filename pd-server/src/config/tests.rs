@@ -63,7 +63,11 @@ fn flags_win_over_the_file() {
     assert_eq!(texts(&config.advertise_client_urls), ["http://10.0.0.2:2379"]);
     assert_eq!((config.log.level, config.log.format), (LogLevel::Error, LogFormat::Json));
     let stated = |name: &str| config.stated.get(name).cloned();
-    assert_eq!(stated("schedule.max-store-down-time"), Some("1h0m0s".into()), "in the form in which it is shown");
+    assert_eq!(
+        stated("schedule.max-store-down-time"),
+        Some("1h0m0s".into()),
+        "in the form in which it is shown"
+    );
     assert_eq!(stated("schedule.halt-scheduling"), Some("true".into()));
     assert_eq!(stated("schedule.leader-schedule-limit"), Some(8.into()));
     assert_eq!(stated("replication.location-labels"), Some("zone,host".into()));
@@ -106,7 +110,11 @@ fn what_is_wrong_is_named() {
         ("", "[schedule]\nleader-schedule-limit = -1", "at least 0 is expected, not -1"),
         ("", "[schedule]\nleader-schedule-limit = 'x'", "schedule.leader-schedule-limit: a whole number"),
         ("", "[schedule]\nhalt-scheduling = 'yes'", "neither true nor false"),
-        ("", "[replication]\nmax-replicas = 0", "replication.max-replicas: max-replicas should between 1 and 64"),
+        (
+            "",
+            "[replication]\nmax-replicas = 0",
+            "replication.max-replicas: max-replicas should between 1 and 64",
+        ),
         ("", "quota-backend-bytes = 'much'", "quota-backend-bytes: \"much\" is no size"),
         ("", "[log]\nlevel = 'loud'", "log.level: \"loud\" is none of debug"),
         ("-L loud", "", "log.level: \"loud\" is none of debug"),

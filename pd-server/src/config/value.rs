@@ -227,7 +227,20 @@ mod tests {
 
     #[test]
     fn durations_are_written_as_they_are_read() {
-        for text in ["0s", "1s", "1.5s", "50ms", "1.5ms", "2µs", "3ns", "1m0s", "30m0s", "1h0m0s", "48h0m0s", "1h0m0.25s"] {
+        for text in [
+            "0s",
+            "1s",
+            "1.5s",
+            "50ms",
+            "1.5ms",
+            "2µs",
+            "3ns",
+            "1m0s",
+            "30m0s",
+            "1h0m0s",
+            "48h0m0s",
+            "1h0m0.25s",
+        ] {
             assert_eq!(format_duration(parse_duration(text).unwrap()), text);
         }
         assert_eq!(format_duration(parse_duration("2m500ms").unwrap()), "2m0.5s");

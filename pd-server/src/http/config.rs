@@ -154,7 +154,9 @@ async fn change_section(
     let changed = configure(gate, headers, |draft| draft.set_section(section, &items)).await;
     match &changed {
         // A value of another kind is a mistake in the input, told in a form of its own.
-        Err(ChangeError::Refused(refused @ SettingError::Kind { .. })) => json::bad_input(&refused.to_string()),
+        Err(ChangeError::Refused(refused @ SettingError::Kind { .. })) => {
+            json::bad_input(&refused.to_string())
+        }
         // The status is tikv/pd's.
         Err(ChangeError::Refused(refused @ SettingError::Isolation)) => {
             json::error(StatusCode::INTERNAL_SERVER_ERROR, &refused.to_string())

@@ -93,7 +93,8 @@ fn place(row: &OperatorRow) -> Place {
         OperatorState::Finished
         | OperatorState::Failed
         | OperatorState::Cancelled
-        | OperatorState::Timeout => (2, u64::MAX - row.finished_ms.unwrap_or(0), row.id),
+        | OperatorState::Timeout
+        | OperatorState::Replaced => (2, u64::MAX - row.finished_ms.unwrap_or(0), row.id),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Server-sent events: first everything, then what changed, at most once a second.
 //!
 //! Nothing is buffered for a slow reader: its events are made when there is room for them, from the newest snapshot and
-//! what it was told last. Who does not read for [`SLOW`] is told to forget what it has, and gets everything anew.
+//! what it was told last. Who does not read for 5 s is told to forget what it has, and gets everything anew.
 
 use std::convert::Infallible;
 use std::fmt::Write;
@@ -25,12 +25,9 @@ use crate::snapshot::{Snapshot, Topic};
 
 /// Streams that a member serves at once: each open page has one. Beyond it a page is told to ask now and then.
 pub const STREAMS_MAX: usize = 64;
-/// A comment is sent that often, so that both sides know of each other.
-pub const HEARTBEAT: Duration = Duration::from_secs(10);
-/// Who does not read for so long gets everything anew.
-pub const SLOW: Duration = Duration::from_secs(5);
-/// Who does not read for so long is cut off: its place is for others.
-pub const GONE: Duration = Duration::from_secs(60);
+/// How a stream keeps time.
+const PACE: Pace =
+    Pace { heartbeat: Duration::from_secs(10), slow: Duration::from_secs(5), gone: Duration::from_secs(60) };
 /// How often a page that got no stream is to ask.
 const POLL_MS: u64 = 10_000;
 
@@ -96,7 +93,7 @@ impl Streams {
         let (out, body) = mpsc::channel(1);
         let told = wish.last.as_deref().and_then(|last| self.revision(last));
         let forgotten = wish.last.is_some() && told.is_none();
-        let pump = Pump { snapshots, out, topics: wish.topics, era: self.era, told, forgotten };
+        let pump = Pump { snapshots, out, topics: wish.topics, era: self.era, told, forgotten, pace: PACE };
         tokio::spawn(pump.run(place, awake));
         let mut response =
             Response::new(Body::from_stream(ReceiverStream::new(body).map(Ok::<_, Infallible>)));
@@ -116,6 +113,17 @@ impl Streams {
     }
 }
 
+/// How a stream keeps time.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// A comment is sent that often, so that both sides know of each other.
+    heartbeat: Duration,
+    /// Who does not read for so long gets everything anew.
+    slow: Duration,
+    /// Who does not read for so long is cut off: its place is for others.
+    gone: Duration,
+}
+
 /// One stream.
 struct Pump {
     snapshots: watch::Receiver<Arc<Snapshot>>,
@@ -126,6 +134,7 @@ struct Pump {
     told: Option<u64>,
     /// What the client has is not known any more: it is to forget it.
     forgotten: bool,
+    pace: Pace,
 }
 
 impl Pump {
@@ -137,8 +146,8 @@ impl Pump {
         loop {
             let since = Instant::now();
             let room = self.out.clone();
-            let Ok(Ok(room)) = timeout(GONE, room.reserve()).await else { break };
-            if since.elapsed() > SLOW {
+            let Ok(Ok(room)) = timeout(self.pace.gone, room.reserve()).await else { break };
+            if since.elapsed() > self.pace.slow {
                 (self.told, self.forgotten) = (None, true);
             }
             let events = match hello.take() {
@@ -150,7 +159,7 @@ impl Pump {
                 said_at = Instant::now();
                 continue;
             }
-            if said_at.elapsed() >= HEARTBEAT {
+            if said_at.elapsed() >= self.pace.heartbeat {
                 room.send(Bytes::from_static(b":\n\n"));
                 said_at = Instant::now();
                 continue;
@@ -158,7 +167,7 @@ impl Pump {
             drop(room);
             tokio::select! {
                 changed = self.snapshots.changed() => if changed.is_err() { break },
-                () = tokio::time::sleep_until(said_at + HEARTBEAT) => {}
+                () = tokio::time::sleep_until(said_at + self.pace.heartbeat) => {}
                 () = self.out.closed() => break,
             }
         }

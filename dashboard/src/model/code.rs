@@ -163,6 +163,11 @@ codes! {
         "A new leader has not heard of all Regions and Stores yet; checks that need all of them wait.",
         "From the change of the leader, at most 60 s.",
         "Nothing: Stores report by themselves.";
+    /// Seen by a member that does not lead.
+    OneMembersView, "ONE_MEMBERS_VIEW", Learning,
+        "The member that answered does not lead and could not ask the leader: it knows neither Regions nor Stores.",
+        "At once.",
+        "Ask the leader.";
 }
 
 impl fmt::Display for Code {

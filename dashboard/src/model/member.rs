@@ -59,7 +59,7 @@ pub struct MemberRow {
     pub applied: Option<u64>,
     /// Entries that it is behind the furthest member.
     pub lag: Option<u64>,
-    /// Mean time of a sync of its log since it started, in milliseconds.
+    /// Mean time of a sync of its log in the last half minute, in milliseconds; none without one.
     pub fsync_mean_ms: Option<f64>,
     /// How long 99 of 100 syncs took at most, in milliseconds; none until that is measured.
     pub fsync_p99_ms: Option<f64>,
@@ -95,9 +95,10 @@ pub struct LeaderChange {
 pub struct TimestampState {
     /// Timestamps a second.
     pub per_s: Option<f64>,
-    /// How far the durable bound is ahead of the last timestamp, in milliseconds.
+    /// How far the durable bound is ahead of the leader's wall clock or the last timestamp, whichever is later, in
+    /// milliseconds.
     pub bound_ahead_ms: Option<i64>,
-    /// How far the last timestamp is ahead of the leader's wall clock, in milliseconds.
+    /// How far the last timestamp is ahead of the leader's wall clock, in milliseconds; none when the last one is long ago.
     pub offset_ms: Option<i64>,
 }
 

@@ -34,17 +34,20 @@ pub enum OperatorState {
     Cancelled,
     /// No heartbeat showed a step's effect in time.
     Timeout,
+    /// An operator that a person asked for took its place.
+    Replaced,
 }
 
 impl OperatorState {
     /// All, in order.
-    pub const ALL: [OperatorState; 6] = [
+    pub const ALL: [OperatorState; 7] = [
         OperatorState::Running,
         OperatorState::Waiting,
         OperatorState::Finished,
         OperatorState::Failed,
         OperatorState::Cancelled,
         OperatorState::Timeout,
+        OperatorState::Replaced,
     ];
 
     /// Its word.
@@ -57,6 +60,7 @@ impl OperatorState {
             OperatorState::Failed => "failed",
             OperatorState::Cancelled => "cancelled",
             OperatorState::Timeout => "timeout",
+            OperatorState::Replaced => "replaced",
         }
     }
 }

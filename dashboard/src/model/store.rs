@@ -120,8 +120,8 @@ pub struct LimitRow {
     pub kind: String,
     /// So many a minute; none is no limit.
     pub rate: Option<f64>,
-    /// How often it refused in the last hour, as far as that is kept.
-    pub refused_1h: Option<u64>,
+    /// How often it was the reason to wait, since this leader leads.
+    pub refused: Option<u64>,
 }
 
 /// What the loss of a store would mean, now.

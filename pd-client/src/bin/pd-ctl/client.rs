@@ -149,20 +149,20 @@ impl Http {
         })
     }
 
-    /// Opens an answer whose body goes on, at the first endpoint that has one.
+    /// Opens an answer whose body goes on.
     ///
     /// # Errors
-    /// When none answers, or with another status than 200.
-    pub async fn open(&self, path: &str) -> Result<hyper::body::Incoming, Failure> {
-        let mut tried = Vec::new();
-        for endpoint in &self.endpoints {
-            match self.head(endpoint, &Method::GET, path, None, false).await {
-                Ok(answer) if answer.status().is_success() => return Ok(answer.into_body()),
-                Ok(answer) => tried.push(format!("{endpoint}: {}", answer.status())),
-                Err(silent) => tried.push(format!("{endpoint}: {}", silent.why)),
-            }
-        }
-        Err(Failure { kind: Kind::Nobody, ..Failure::here(format!("{}\n", tried.join("; "))) })
+    /// When the endpoint does not answer.
+    pub async fn open(
+        &self,
+        endpoint: &str,
+        path: &str,
+    ) -> Result<http::Response<hyper::body::Incoming>, Failure> {
+        let opened = self.head(endpoint, &Method::GET, path, None, false).await;
+        opened.map_err(|silent| Failure {
+            kind: Kind::Nobody,
+            ..Failure::here(format!("{endpoint}: {}\n", silent.why))
+        })
     }
 
     async fn one(

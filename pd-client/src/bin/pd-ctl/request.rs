@@ -141,7 +141,7 @@ impl Ask {
 /// The lines of indented JSON but those of the fields `state` and `node_state`, which never end an object.
 fn without_state_numbers(body: &str) -> String {
     let is_number_of_state = |line: &str| {
-        let line = line.trim_start();
+        let line = line.trim();
         let value = line.strip_prefix("\"state\": ").or_else(|| line.strip_prefix("\"node_state\": "));
         value.is_some_and(|value| value.strip_suffix(',').is_some_and(|n| n.parse::<u32>().is_ok()))
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{LengthLimitError, Limited};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -16,7 +16,8 @@ use tracing::{debug, warn};
 
 use super::json;
 use crate::grpc::Gate;
-use crate::member::Member;
+use crate::leadership::LeadershipState;
+use crate::member::{Member, MemberId};
 
 /// How long a request waits for a leader. An election takes less than a second; who waits longer is told.
 const LEADER_WAIT: Duration = Duration::from_secs(3);
@@ -42,7 +43,6 @@ const ANSWERED_HERE: &[&str] = &[
     "/pd/api/v1/status",
     "/pd/api/v1/version",
     "/pd/api/v2/config",
-    "/pd/api/v2/health",
     "/pd/api/v2/livez",
     "/pd/api/v2/openapi.json",
     "/pd/api/v2/ready",
@@ -54,6 +54,8 @@ const ANSWERED_HERE: &[&str] = &[
 ];
 /// The same: beginnings of paths.
 const ANSWERED_HERE_BELOW: &[&str] = &["/dashboard", "/pd/api/v2/docs"];
+/// What the leader knows best, and every member answers by its own view when there is no leader to ask.
+const ANSWERED_WITHOUT_LEADER: &[&str] = &["/pd/api/v2/health"];
 /// Every member knows the whole configuration; changes go to the leader.
 const CONFIG: &str = "/pd/api/v1/config";
 
@@ -73,23 +75,43 @@ pub async fn pass_on(State(gate): State<Gate>, request: Request, next: Next) -> 
     if is_answered_here(request.method(), request.uri().path()) || gate.pd.leadership.serve().await.is_ok() {
         return next.run(request).await;
     }
-    if request.headers().contains_key(REDIRECTOR) {
+    let own_view = has_own_view(&request).then(|| without_body(&request));
+    let passed_on = if request.headers().contains_key(REDIRECTOR) {
         // Who passed it on took us for the leader. One hop is enough: it asks again.
         let text = "[PD:apiutil:ErrRedirectToNotLeader]redirect to not leader";
-        return refuse(&request, StatusCode::INTERNAL_SERVER_ERROR, text);
-    }
-    let wait = if is_v2(&request) { Duration::ZERO } else { LEADER_WAIT };
-    match find_leader(&gate, Instant::now() + wait).await {
-        Found::Here => next.run(request).await,
-        Found::There { stream, authority } => {
-            send(&gate.pd.members.own().name, stream, &authority, request).await
+        Err(refuse(&request, StatusCode::INTERNAL_SERVER_ERROR, text))
+    } else {
+        let is_patient = own_view.is_none() && !is_v2(&request);
+        let wait = if is_patient { LEADER_WAIT } else { Duration::ZERO };
+        match find_leader(&gate, Instant::now() + wait).await {
+            Found::Here => return next.run(request).await,
+            Found::There(leader) => send(&gate, leader, request).await,
+            Found::Nobody => {
+                let text = "[PD:apiutil:ErrRedirectNoLeader]redirect finds no leader; ask again, or see who votes: \
+                            GET /pd/api/v1/health";
+                Err(refuse(&request, StatusCode::SERVICE_UNAVAILABLE, text))
+            }
         }
-        Found::Nobody => {
-            let text = "[PD:apiutil:ErrRedirectNoLeader]redirect finds no leader; ask again, or see who votes: \
-                        GET /pd/api/v1/health";
-            refuse(&request, StatusCode::SERVICE_UNAVAILABLE, text)
-        }
+    };
+    match (passed_on, own_view) {
+        (Ok(answer), _) => answer,
+        (Err(_), Some(request)) => next.run(request).await,
+        (Err(refused), None) => refused,
     }
+}
+
+/// Asked of the leader, and answered by this member's own view when the leader is not reached.
+fn has_own_view(request: &Request) -> bool {
+    ANSWERED_WITHOUT_LEADER.contains(&request.uri().path())
+}
+
+fn without_body(request: &Request) -> Request {
+    let mut copy = Request::new(Body::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy.extensions_mut().clone_from(request.extensions());
+    copy
 }
 
 fn is_answered_here(method: &Method, path: &str) -> bool {
@@ -106,28 +128,27 @@ fn is_v2(request: &Request) -> bool {
 enum Found {
     /// It is this member, by now.
     Here,
-    /// Another one, and here is a connection to it.
-    There {
-        stream: TcpStream,
-        authority: String,
-    },
+    /// Another one.
+    There(Reached),
     Nobody,
 }
 
-/// Looks the leader up until one is reached or `deadline` is over; asks once in any case.
+/// A connection to the leader.
+struct Reached {
+    leader: MemberId,
+    stream: TcpStream,
+    authority: String,
+}
+
+/// Looks the leader up until one that was heard of just now is reached, or `deadline` is over; asks once in any case.
 async fn find_leader(gate: &Gate, deadline: Instant) -> Found {
     loop {
-        let known = gate.pd.leadership.state().leader;
-        let named = match timeout_at(deadline, gate.pd.leadership.leader_to_name()).await {
-            Ok(named) => named,
-            Err(_) => known,
-        };
-        if let Some(leader) = named {
+        if let Ok(Some(leader)) = timeout_at(deadline, gate.pd.leadership.leader_to_name()).await {
             if leader.id == gate.pd.members.own().id {
                 return if gate.pd.leadership.serve().await.is_ok() { Found::Here } else { Found::Nobody };
             }
-            if let Some((stream, authority)) = reach(&leader).await {
-                return Found::There { stream, authority };
+            if let Some(reached) = reach(&leader).await {
+                return Found::There(reached);
             }
         }
         if Instant::now() >= deadline {
@@ -138,15 +159,15 @@ async fn find_leader(gate: &Gate, deadline: Instant) -> Found {
 }
 
 /// A connection to a member, on the first of its client URLs that takes one.
-async fn reach(member: &Member) -> Option<(TcpStream, String)> {
+async fn reach(member: &Member) -> Option<Reached> {
     for url in &member.client_urls {
         let Some(authority) = url.strip_prefix("http://") else {
             warn!(url, "the leader's client URL is not plain HTTP, which is all that is spoken yet");
             continue;
         };
-        let authority = authority.trim_end_matches('/');
-        match timeout(CONNECT_MAX, TcpStream::connect(authority)).await {
-            Ok(Ok(stream)) => return Some((stream, authority.to_owned())),
+        let authority = authority.trim_end_matches('/').to_owned();
+        match timeout(CONNECT_MAX, TcpStream::connect(&authority)).await {
+            Ok(Ok(stream)) => return Some(Reached { leader: member.id, stream, authority }),
             Ok(Err(error)) => debug!(url, %error, "the leader is not reached"),
             Err(_) => debug!(url, "the leader is not reached in time"),
         }
@@ -154,30 +175,21 @@ async fn reach(member: &Member) -> Option<(TcpStream, String)> {
     None
 }
 
-/// Sends the request over and streams the answer back.
-async fn send(own_name: &str, stream: TcpStream, authority: &str, request: Request) -> Response<Body> {
+/// Sends the request over and streams the answer back. The error is the answer when there is none of the leader's.
+async fn send(gate: &Gate, reached: Reached, request: Request) -> Result<Response<Body>, Response<Body>> {
+    let Reached { leader, stream, authority } = reached;
     let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     if declared.and_then(|length| length.parse().ok()).is_some_and(|length: u64| length > BODY_BYTES_MAX) {
-        return too_large(&request);
+        return Err(refuse(&request, StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE));
     }
     let v2 = is_v2(&request);
     let failed = |reason: &str| {
         let text = format!("[PD:apiutil:ErrRedirect]redirect failed: {reason}");
-        refusal(v2, StatusCode::SERVICE_UNAVAILABLE, &text)
+        Err(refusal(v2, StatusCode::SERVICE_UNAVAILABLE, &text))
     };
-    let (parts, body) = request.into_parts();
-    let target = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let Ok(target) = target.parse::<Uri>() else { return failed("the path cannot be passed on") };
-    let limit = usize::try_from(BODY_BYTES_MAX).unwrap_or(usize::MAX);
-    let mut outgoing = Request::new(Limited::new(body, limit));
-    *outgoing.method_mut() = parts.method;
-    *outgoing.uri_mut() = target;
-    *outgoing.headers_mut() = passed_on(parts.headers);
-    for (name, value) in [(header::HOST, authority), (REDIRECTOR, own_name)] {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            outgoing.headers_mut().insert(name, value);
-        }
-    }
+    let Some(outgoing) = outgoing(request, &authority, &gate.pd.members.own().name) else {
+        return failed("the path cannot be passed on");
+    };
     let (mut sender, connection) = match hyper::client::conn::http1::handshake(TokioIo::new(stream)).await {
         Ok(made) => made,
         Err(error) => return failed(&error.to_string()),
@@ -188,18 +200,41 @@ async fn send(own_name: &str, stream: TcpStream, authority: &str, request: Reque
             debug!(%error, "connection to the leader ended");
         }
     });
-    match timeout(ANSWER_MAX, sender.send_request(outgoing)).await {
+    let mut leadership = gate.pd.leadership.subscribe();
+    let leads_no_more = |state: &LeadershipState| state.leader.as_ref().map(|known| known.id) != Some(leader);
+    let answered = tokio::select! {
+        answered = timeout(ANSWER_MAX, sender.send_request(outgoing)) => answered,
+        // A leader that hangs answers nothing; who comes after it can.
+        _ = leadership.wait_for(leads_no_more) => return failed("the leader changed before it answered"),
+    };
+    match answered {
         Ok(Ok(answer)) => {
             let (parts, body) = answer.into_parts();
             let mut response = Response::new(Body::new(body));
             *response.status_mut() = parts.status;
             *response.headers_mut() = passed_on(parts.headers);
-            response
+            Ok(response)
         }
-        Ok(Err(error)) if is_over_limit(&error) => refusal(v2, StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE),
+        Ok(Err(error)) if is_over_limit(&error) => Err(refusal(v2, StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE)),
         Ok(Err(error)) => failed(&error.to_string()),
         Err(_) => failed("the leader does not answer"),
     }
+}
+
+/// The request as it goes to the leader; none when its path cannot be sent.
+fn outgoing(request: Request, authority: &str, own_name: &str) -> Option<http::Request<Limited<Body>>> {
+    let (parts, body) = request.into_parts();
+    let target = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let limit = usize::try_from(BODY_BYTES_MAX).unwrap_or(usize::MAX);
+    let mut outgoing = http::Request::new(Limited::new(body, limit));
+    *outgoing.method_mut() = parts.method;
+    *outgoing.uri_mut() = target.parse().ok()?;
+    *outgoing.headers_mut() = passed_on(parts.headers);
+    // A name that is no header value is still a mark.
+    let mark = HeaderValue::from_str(own_name).unwrap_or(HeaderValue::from_static("pd"));
+    outgoing.headers_mut().insert(REDIRECTOR, mark);
+    outgoing.headers_mut().insert(header::HOST, HeaderValue::from_str(authority).ok()?);
+    Some(outgoing)
 }
 
 fn passed_on(mut headers: HeaderMap) -> HeaderMap {
@@ -221,10 +256,6 @@ fn is_over_limit(error: &hyper::Error) -> bool {
 }
 
 const TOO_LARGE: &str = "the body is larger than 16 MiB";
-
-fn too_large(request: &Request) -> Response<Body> {
-    refuse(request, StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE)
-}
 
 fn refuse(request: &Request, status: StatusCode, text: &str) -> Response<Body> {
     refusal(is_v2(request), status, text)

@@ -94,7 +94,7 @@ impl Desk {
 
     fn busy(&self, why: String) -> Response<Body> {
         self.shed.fetch_add(1, Relaxed);
-        let error = ApiError { retry_after_ms: Some(RETRY_MS), ..ApiError::new("BUSY", why) };
+        let error = ApiError::new("BUSY", why).retry_after_ms(RETRY_MS);
         answer::error(StatusCode::SERVICE_UNAVAILABLE, &error)
     }
 

@@ -92,7 +92,6 @@ impl Dashboard {
     }
 
     /// All routes: `/pd/api/v2/{stores,operators,members,stats,stream,view,member}`, and the page.
-    #[must_use]
     pub fn router(&self) -> Router {
         let mut router = routes::api();
         for prefix in self.prefixes() {

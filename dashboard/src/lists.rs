@@ -106,7 +106,7 @@ fn with_cluster<T: Serialize>(
 ) -> Response<Body> {
     let Some(cluster) = &snapshot.cluster else {
         let text = "this member has not had a leader's view yet";
-        let error = ApiError { retry_after_ms: Some(1_000), ..ApiError::new("NO_VIEW", text) };
+        let error = ApiError::new("NO_VIEW", text).retry_after_ms(1_000);
         return answer::error(StatusCode::SERVICE_UNAVAILABLE, &error);
     };
     answer::packed_json(&list(cluster), headers)

@@ -16,6 +16,8 @@ use crate::source::{Depth, Source};
 
 /// Between two looks, at least: topics change at most once a second.
 pub const INTERVAL: Duration = Duration::from_secs(1);
+/// The same when something happened that is to be seen at once: what is over within a second would not be seen at all.
+const INTERVAL_STIRRED: Duration = Duration::from_millis(500);
 /// How old a snapshot may be for a request that is answered without another look.
 const FRESH: Duration = Duration::from_millis(1_500);
 /// After a request the lookout stays awake so long, for the next one.
@@ -93,6 +95,7 @@ impl Lookout {
         let step = Duration::from_millis(STEP_MS);
         let mut sample_at = Instant::now();
         let mut look_at = Instant::now();
+        let mut stirred = source.stirred();
         while !stop.is_cancelled() {
             let now = Instant::now();
             let depth = if self.is_watched() { Depth::Rows } else { Depth::Figures };
@@ -109,6 +112,9 @@ impl Lookout {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep_until(look_at), if self.is_watched() => {}
                 () = tokio::time::sleep_until(sample_at.max(look_at)) => {}
+                Ok(()) = stirred.changed(), if self.is_watched() => {
+                    tokio::time::sleep_until(now + INTERVAL_STIRRED).await;
+                }
                 () = self.wanted.notified() => {
                     // Whoever wants it now may have it, but not more often than once a second.
                     tokio::time::sleep_until(now + INTERVAL).await;

@@ -23,8 +23,7 @@ pub struct BadParameter(ApiError);
 impl BadParameter {
     /// With its field and text.
     pub fn new(field: &str, text: impl Into<String>) -> Self {
-        let error = ApiError::new("BAD_PARAMETER", text);
-        Self(ApiError { field: Some(field.to_owned()), ..error })
+        Self(ApiError::new("BAD_PARAMETER", text).of_field(field))
     }
 
     /// The answer.

@@ -311,6 +311,6 @@ fn chosen(snapshot: &Snapshot, names: Option<&str>) -> Result<Option<Stats>, Bad
 
 fn no_view() -> Response<Body> {
     let text = "this member has not looked yet, or has not had a leader's view yet";
-    let error = ApiError { retry_after_ms: Some(1_000), ..ApiError::new("NO_VIEW", text) };
+    let error = ApiError::new("NO_VIEW", text).retry_after_ms(1_000);
     answer::error(StatusCode::SERVICE_UNAVAILABLE, &error)
 }

@@ -1,6 +1,7 @@
 //! Where what is shown comes from: the one thing that this crate asks of the server that it is part of.
 
 use futures::future::BoxFuture;
+use tokio::sync::watch;
 
 use crate::model::{Health, MemberList, MemberRow, View};
 
@@ -24,6 +25,9 @@ pub trait Source: Send + Sync + 'static {
 
     /// A look at everything, wherever it has to be asked for.
     fn look(&self, depth: Depth) -> BoxFuture<'static, Look>;
+
+    /// Marked when something happened that is to be seen at once, such as another leader.
+    fn stirred(&self) -> watch::Receiver<u64>;
 }
 
 /// What came of a look.

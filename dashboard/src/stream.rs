@@ -85,7 +85,7 @@ impl Streams {
     pub fn begin(&self, lookout: &Arc<Lookout>, wish: Wish) -> Response<Body> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             let text = format!("{STREAMS_MAX} streams are open; ask each {} s instead", POLL_MS / 1_000);
-            let error = ApiError { retry_after_ms: Some(POLL_MS), ..ApiError::new("TOO_MANY_STREAMS", text) };
+            let error = ApiError::new("TOO_MANY_STREAMS", text).retry_after_ms(POLL_MS);
             return answer::error(StatusCode::SERVICE_UNAVAILABLE, &error);
         };
         let (snapshots, awake) = lookout.follow();

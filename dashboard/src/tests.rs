@@ -11,6 +11,7 @@ use futures::future::{BoxFuture, pending};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
@@ -126,6 +127,7 @@ struct Shown {
     view: Mutex<Option<View>>,
     hangs: AtomicBool,
     panics: AtomicBool,
+    stirred: watch::Sender<u64>,
 }
 
 impl Source for Shown {
@@ -153,6 +155,10 @@ impl Source for Shown {
             members: members(),
         };
         async { look }.boxed()
+    }
+
+    fn stirred(&self) -> watch::Receiver<u64> {
+        self.stirred.subscribe()
     }
 }
 

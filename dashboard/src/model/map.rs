@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -75,4 +77,40 @@ pub struct KeyMap {
     pub trouble: BTreeMap<u64, Trouble>,
     /// Operators under way, by the cell's number.
     pub ops: BTreeMap<u64, u64>,
+}
+
+impl HeatLane {
+    /// One byte a value: nothing stays 0, the rest lies between the least and the most on a logarithmic scale.
+    pub fn of(unit: &str, values: impl Iterator<Item = f64> + Clone) -> HeatLane {
+        let warm = values.clone().filter(|value| *value > 0.0);
+        let (min, max) =
+            warm.fold((f64::INFINITY, 0.0_f64), |(min, max), value| (min.min(value), max.max(value)));
+        let (min, span) = if max > 0.0 { (min, (max / min).ln()) } else { (0.0, 0.0) };
+        let step = |value: f64| {
+            if value <= 0.0 {
+                0
+            } else if span == 0.0 {
+                254
+            } else {
+                // 1 to 254, so it fits.
+                (1.0 + 253.0 * ((value / min).ln() / span).clamp(0.0, 1.0)).round() as u8
+            }
+        };
+        let bytes: Vec<u8> = values.map(step).collect();
+        HeatLane { unit: unit.to_owned(), min, max, v: STANDARD.encode(bytes) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heat_is_logarithmic_and_nothing_stays_nothing() {
+        let lane = HeatLane::of("bytes/s", [0.0, 1.0, 10.0, 100.0].into_iter());
+        assert_eq!(STANDARD.decode(lane.v).unwrap(), [0, 1, 128, 254]);
+        assert_eq!((lane.min, lane.max), (1.0, 100.0));
+        let cold = HeatLane::of("bytes/s", [0.0; 2].into_iter());
+        assert_eq!((STANDARD.decode(cold.v).unwrap(), cold.max), (vec![0, 0], 0.0));
+    }
 }

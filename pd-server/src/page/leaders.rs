@@ -6,6 +6,7 @@ use std::sync::Arc;
 use dashboard::model::LeaderChange;
 use parking_lot::Mutex;
 use raft_core::BootTime;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::now_ms;
@@ -17,7 +18,11 @@ const KEPT: usize = 64;
 
 /// The changes since this process started.
 #[derive(Default)]
-pub struct Leaders(Mutex<History>);
+pub struct Leaders {
+    history: Mutex<History>,
+    /// Counts the changes.
+    changed: watch::Sender<u64>,
+}
 
 #[derive(Default)]
 struct History {
@@ -42,7 +47,9 @@ impl Leaders {
                 // A leader is lost from when it was heard last, not from when that was noticed.
                 let heard = pd.raft.leader_heard(PD_GROUP);
                 let silent_ns = heard.map_or(0, |heard| BootTime::now().0.saturating_sub(heard.0));
-                told.0.lock().see(name, state.term.0, now_ms(), silent_ns / 1_000_000);
+                if told.history.lock().see(name, state.term.0, now_ms(), silent_ns / 1_000_000) {
+                    told.changed.send_modify(|changes| *changes += 1);
+                }
                 tokio::select! {
                     () = stop.cancelled() => break,
                     changed = changes.changed() => if changed.is_err() { break },
@@ -52,29 +59,35 @@ impl Leaders {
         leaders
     }
 
+    /// Marked when a leader is lost or known.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
     /// The changes, newest first.
     pub fn changes(&self) -> Vec<LeaderChange> {
-        self.0.lock().changes.iter().rev().cloned().collect()
+        self.history.lock().changes.iter().rev().cloned().collect()
     }
 }
 
 impl History {
-    /// At `now_ms` this one leads in `term`; who led before was heard `silent_ms` ago.
-    fn see(&mut self, leader: Option<String>, term: u64, now_ms: u64, silent_ms: u64) {
+    /// At `now_ms` this one leads in `term`; who led before was heard `silent_ms` ago. True when that is news.
+    fn see(&mut self, leader: Option<String>, term: u64, now_ms: u64, silent_ms: u64) -> bool {
         if self.leader == leader {
-            return;
+            return false;
         }
         if let Some(gone) = std::mem::replace(&mut self.leader, leader.clone()) {
             self.before = Some(gone);
             self.lost_ms = Some(now_ms.saturating_sub(silent_ms));
         }
-        let Some(to) = leader else { return };
+        let Some(to) = leader else { return true };
         // Before the first one nothing is known about a gap.
         let gap_ms = self.lost_ms.take().map(|lost| now_ms.saturating_sub(lost));
         if self.changes.len() == KEPT {
             self.changes.pop_front();
         }
         self.changes.push_back(LeaderChange { at_ms: now_ms, from: self.before.take(), to, term, gap_ms });
+        true
     }
 }
 

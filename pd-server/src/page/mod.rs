@@ -21,6 +21,7 @@ use dashboard::model::{MemberRow, View};
 use dashboard::{Dashboard, Depth, Look, Options, Source};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -112,6 +113,10 @@ impl Source for Page {
             Look { as_of_ms, member: own.name.clone(), cluster_id, own_health, view, members }
         }
         .boxed()
+    }
+
+    fn stirred(&self) -> watch::Receiver<u64> {
+        self.leaders.changed()
     }
 }
 

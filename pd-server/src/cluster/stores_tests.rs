@@ -1,6 +1,6 @@
 //! What may become of a store, case by case.
 
-use super::{HEARTBEAT_PERSIST_INTERVAL, Liveness, StoreBook, StoreRefusal};
+use super::{HEARTBEAT_PERSIST_INTERVAL, LabelChange, Liveness, StoreBook, StoreRefusal};
 use proto::metapb::{NodeState, Store, StoreLabel, StoreState};
 use proto::pdpb::StoreStats;
 use semver::Version;
@@ -118,4 +118,54 @@ fn heartbeats_are_written_rarely_and_silence_is_seen() {
             "{silent_s}"
         );
     }
+}
+
+#[test]
+fn a_leaving_store_may_stay_unless_its_data_is_gone() {
+    let mut book = book(&[1, 2, 3, 4]);
+    let version = book.cluster_version().clone();
+    assert_eq!(book.back_up(1), Ok(None), "it never left");
+    let leaving = book.remove(1, false, 3).unwrap().unwrap();
+    book.install(leaving, version.clone());
+    let back = book.back_up(1).unwrap().unwrap();
+    assert_eq!((back.state(), back.node_state()), (StoreState::Up, NodeState::Serving));
+    let destroyed = book.remove(1, true, 3).unwrap().unwrap();
+    book.install(destroyed, version.clone());
+    assert_eq!(book.back_up(1), Err(StoreRefusal::Destroyed(1)));
+    assert_eq!(book.purge(1), Err(StoreRefusal::NotRemoved(1)));
+    let buried = book.bury(1).unwrap();
+    book.install(buried, version);
+    assert_eq!(book.back_up(1), Err(StoreRefusal::Removed(1)));
+    assert_eq!(book.purge(1).unwrap().id, 1);
+    book.forget(1);
+    assert_eq!(book.back_up(1), Err(StoreRefusal::NotFound(1)));
+}
+
+#[test]
+fn labels_are_added_replaced_deleted_and_checked_where_that_is_asked() {
+    let label = |key: &str, value: &str| StoreLabel { key: key.to_owned(), value: value.to_owned() };
+    let mut book = book(&[1]);
+    let version = book.cluster_version().clone();
+    let merge = LabelChange::Merge(vec![label("zone", "z1"), label("host", "h1")]);
+    let labelled = book.relabel(1, &merge, None).unwrap();
+    book.install(labelled, version);
+    let texts = |change: LabelChange| -> Vec<String> {
+        let meta = book.relabel(1, &change, None).unwrap();
+        meta.labels.iter().map(|label| format!("{}={}", label.key, label.value)).collect()
+    };
+    assert_eq!(texts(LabelChange::Merge(vec![label("ZONE", "z2")])), ["zone=z2", "host=h1"]);
+    assert_eq!(texts(LabelChange::Merge(vec![label("zone", "")])), ["host=h1"]);
+    assert_eq!(texts(LabelChange::Replace(vec![label("disk", "ssd")])), ["disk=ssd"]);
+    assert_eq!(texts(LabelChange::Delete("Host".to_owned())), ["zone=z1"]);
+    let refused = |change, wanted: &[&str]| {
+        let wanted: Vec<String> = wanted.iter().map(|key| (*key).to_owned()).collect();
+        book.relabel(1, &change, Some(&wanted)).unwrap_err()
+    };
+    let none = || LabelChange::Merge(Vec::new());
+    assert_eq!(refused(none(), &["zone", "rack"]), StoreRefusal::LabelMissing("rack".to_owned()));
+    assert_eq!(refused(none(), &["zone"]), StoreRefusal::LabelUnknown("host".to_owned()));
+    assert!(book.relabel(1, &none(), Some(&["host".to_owned(), "zone".to_owned()])).is_ok());
+    let missing = StoreRefusal::NoLabel { id: 1, key: "disk".to_owned() };
+    assert_eq!(book.relabel(1, &LabelChange::Delete("disk".to_owned()), None), Err(missing));
+    assert_eq!(book.relabel(9, &none(), None), Err(StoreRefusal::InvalidId(9)));
 }

@@ -19,7 +19,7 @@ use crate::config::ServerUrl;
 use crate::grpc::Gate;
 use crate::metrics::Metrics;
 use crate::pd::Pd;
-use crate::{grpc, http};
+use crate::{grpc, http, page, verdict};
 
 /// Connections a listener serves at once. A store holds one, a client a few; beyond it new ones wait in the kernel's
 /// backlog until one ends.
@@ -68,7 +68,9 @@ pub async fn run(pd: Arc<Pd>, listeners: Listeners, stop: CancellationToken) -> 
     let metrics = Metrics::new().map(Arc::new).map_err(io::Error::other)?;
     let tenures = Tenures::start(Arc::clone(&pd), Arc::clone(&metrics), stop.clone());
     let gate = Gate::new(pd, tenures, metrics);
-    let app = Router::new().merge(grpc::routes(&gate)).merge(http::routes(&gate));
+    tokio::spawn(verdict::watch(gate.clone(), stop.clone()));
+    let page = page::start(&gate, &http::v2_routes(&gate), &stop)?;
+    let app = Router::new().merge(grpc::routes(&gate)).merge(http::routes(&gate)).merge(page);
     let app = http::forgive_slashes(app);
     let connections = TaskTracker::new();
     let accepting = TaskTracker::new();

@@ -244,7 +244,7 @@ async fn show<T: Serialize>(gate: &Gate, part: impl FnOnce(&Settings) -> T) -> R
 }
 
 /// Changes what the group shares, on its leader. `None` if this member does not lead.
-async fn configure(
+pub(super) async fn configure(
     gate: &Gate,
     headers: &HeaderMap,
     edit: impl Fn(&mut Draft) -> Result<(), SettingError>,
@@ -254,7 +254,7 @@ async fn configure(
     tenure.configure(by, edit).await.map(|_| Some(()))
 }
 
-fn answer(changed: Result<Option<()>, ChangeError>, updated: &str) -> Response<Body> {
+pub(super) fn answer(changed: Result<Option<()>, ChangeError>, updated: &str) -> Response<Body> {
     match changed {
         Ok(Some(())) => json::ok(&updated),
         Ok(None) => json::error(StatusCode::SERVICE_UNAVAILABLE, "not leader: ask again"),

@@ -10,6 +10,7 @@ mod json_body;
 mod labels;
 mod leader;
 mod members;
+pub(crate) mod operator_text;
 mod operators;
 mod proxy;
 mod query;
@@ -21,6 +22,7 @@ mod region_rank;
 mod region_view;
 mod regions;
 mod rules;
+mod scheduler_config;
 mod schedulers;
 mod stats;
 mod store_limits;
@@ -66,6 +68,7 @@ pub fn routes(gate: &Gate) -> Router {
         .merge(region_labels::routes())
         .merge(regions::routes())
         .merge(rules::routes())
+        .merge(scheduler_config::routes())
         .merge(schedulers::routes())
         .merge(stats::routes())
         .merge(store_limits::routes())

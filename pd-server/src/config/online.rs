@@ -93,6 +93,12 @@ impl Online {
         self.shared.current.load_full()
     }
 
+    /// The same, read anew: never older than what the caller knows to be applied here. Costs a read of the state.
+    pub fn latest(&self) -> Arc<Settings> {
+        self.refresh_or_warn();
+        self.now()
+    }
+
     /// What this member's file says, by names in JSON.
     pub fn stated(&self) -> &Stated {
         &self.shared.stated
@@ -166,7 +172,12 @@ impl Online {
             }
             let settings = draft.into_settings();
             if self.write(term, &keys, &found, &settings.kept, &settings.record).await? {
-                info!(by, items = touched.join(", "), "configuration changed");
+                let shown = touched.iter().map(|name| match settings.record.temporary.get(*name) {
+                    Some(temporary) => format!("{name} = {} for some time", temporary.value),
+                    None => format!("{name} = {}", settings.kept(name).unwrap_or(&Value::Null)),
+                });
+                let items = shown.collect::<Vec<_>>().join(", ");
+                info!(by, items, "configuration changed");
                 self.refresh()?;
                 return Ok(self.now());
             }

@@ -32,22 +32,8 @@ pub async fn delete(url: &str) -> Result<Bytes> {
 
 /// Status and body, whatever they are.
 pub async fn request(method: Method, url: &str) -> Result<(StatusCode, Bytes)> {
-    send(method, url, Bytes::new()).await
-}
-
-/// The same with a body.
-pub async fn send(method: Method, url: &str, body: Bytes) -> Result<(StatusCode, Bytes)> {
-    let request = Request::builder().method(method.clone()).uri(url).body(Full::new(body))?;
-    let exchange = async {
-        // A connection of its own each time: the other side may have been restarted since the last one.
-        let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-        let answer = client.request(request).await?;
-        let status = answer.status();
-        Ok::<_, anyhow::Error>((status, answer.into_body().collect().await?.to_bytes()))
-    };
-    let done =
-        timeout(LIMIT, exchange).await.with_context(|| format!("{method} {url}: no answer in {LIMIT:?}"))?;
-    done.with_context(|| format!("{method} {url}"))
+    let (status, _, body) = send(method, url, "").await?;
+    Ok((status, body))
 }
 
 /// Status, content type and body of a request with a body.

@@ -57,9 +57,9 @@ const RESTARTED_BEFORE: u32 = 162;
 
 /// While halted nothing is scheduled and splits are refused; afterwards splits are granted, but limits of 0 still keep
 /// every operator away from the recorded Regions.
-const HALTED: &str = "[schedule]\nhalt-scheduling = true\n";
-const LIMITS_ZERO: &str =
-    "[schedule]\nleader-schedule-limit = 0\nregion-schedule-limit = 0\nreplica-schedule-limit = 0\n";
+const HALTED: &str = "{\"halt-scheduling\": \"true\"}";
+const LIMITS_ZERO: &str = "{\"halt-scheduling\": \"false\", \"leader-schedule-limit\": 0, \"region-schedule-limit\": 0, \
+                           \"replica-schedule-limit\": 0}";
 
 /// How long a stream may stay open after we closed our side: the record read for two seconds, and every stream of a
 /// served RPC ended in that time.
@@ -115,7 +115,8 @@ fn every_difference_is_told_in_the_docs() -> Result<()> {
 
 async fn replay(raise: Raise) -> Result<()> {
     let wire = Wire::compiled()?;
-    let mut server = Server::start(HALTED).await?;
+    let mut server = Server::start("").await?;
+    server.configure(HALTED).await?;
     let cluster_id = server.cluster_id().await?;
     let mask = Mask::new(cluster_id, &server.client_url(), &server.peer_url());
     let mut connection = server.connect(&wire).await?;
@@ -138,7 +139,8 @@ async fn replay(raise: Raise) -> Result<()> {
             fed_again = true;
         }
         if row.n >= RESTARTED_BEFORE && !restarted {
-            server.restart(LIMITS_ZERO).await?;
+            server.configure(LIMITS_ZERO).await?;
+            server.restart("").await?;
             connection = server.connect(&wire).await?;
             feed.reconnect(connection.clone());
             feed.all().await.with_context(|| server.log_tail())?;

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use hyper::Method;
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::dynamic::{Connection, Wire};
-use crate::cluster::{PATIENCE, Process, Start, binaries, eventually, ports};
+use crate::cluster::{PATIENCE, Process, Start, binaries, eventually, http, ports};
 
 /// How long a member may take to stop after SIGTERM.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
@@ -69,6 +70,17 @@ impl Server {
         let ended = self.process.wait_end(STOP_WITHIN)?;
         ensure!(ended.success(), "pd1 ended with {ended} after SIGTERM:\n{}", self.process.log_tail());
         self.run(toml).await
+    }
+
+    /// Changes its configuration while it runs.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn configure(&self, items: &str) -> Result<()> {
+        let url = format!("{}/pd/api/v1/config", self.client_url());
+        let (status, _, body) = http::send(Method::POST, &url, items).await?;
+        ensure!(status.is_success(), "{items}: {status} {}", String::from_utf8_lossy(&body));
+        Ok(())
     }
 
     /// A connection to it.

@@ -112,7 +112,7 @@ export function empty(text) {
 
 /** An error of one panel: endpoint, code, request, and a way to try again. @param {any} error @param {() => void} retry */
 export function trouble(error, retry) {
-  const facts = [error.path && `GET /pd/api/v2/${error.path}`, error.status && `status ${error.status}`, error.code, error.request && `request ${error.request}`];
+  const facts = [error.path && `GET ${new URL(error.path, "http://member/dashboard/pd/api/v2/").pathname.replace("/dashboard/", "/")}`, error.status && `status ${error.status}`, error.code, error.request && `request ${error.request}`];
   return h(
     "div",
     { class: "trouble", role: "alert" },

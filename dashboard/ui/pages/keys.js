@@ -1,7 +1,7 @@
 // Key space: the strip, the cell under the cursor in words, and a table of what is hot or in trouble.
 
 import { each, effect, h, onEnd, signal } from "../lib/dom.js";
-import { bytes, count, key, keyHex, share } from "../lib/format.js";
+import { bytes, count, key, keyHex, share, some } from "../lib/format.js";
 import { choice, format, parse, withParameters } from "../lib/router.js";
 import { ask } from "../lib/stream.js";
 import { link, stores } from "../live.js";
@@ -17,11 +17,15 @@ import { gestures } from "../draw/gestures.js";
 const AGAIN_MS = 5_000;
 /** A changed stretch is asked for once it rests. */
 const REST_MS = 250;
+/** tikv/pd's own API, from where the page's lies: beside the page, not below it. */
+const V1 = "../../../../pd/api/v1/";
 /** Cells of a narrow screen and of a wide one. */
 const CELLS = /** @type {const} */ ([250, 1_500]);
 /** Rows of the table that says the same as the strip. */
 const HOT_ROWS = 20;
 const TROUBLE_ROWS = 100;
+/** Regions of a cell that are listed. */
+const REGIONS_SHOWN = 50;
 /** A cell below this share of the hottest one's step of the scale is not hot. */
 const HOT_SHARE = 0.75;
 const LANE_NAMES = { leader: "Leader", heat: "Heat now", rule: "Rule", trouble: "Trouble" };
@@ -255,12 +259,12 @@ function words({ map, heat }, at, metric) {
 
 /** The first Regions of a range. @param {string} start @param {string} end */
 async function inRange(start, end) {
-  const query = new URLSearchParams({ start, end, limit: "50" });
-  /** @type {import("../types.d.ts").Rows<{id: number, start_hex: string, end_hex: string, leader: number | null}>} */
-  const answer = await ask(`regions?${query}`);
-  const rows = answer.rows.map((row) => h("tr", { tabindex: "-1", "data-row": `region ${row.id}`, "data-open": `#/region/${row.id}`, "data-why": `#/region/${row.id}?why=1` }, h("th", { scope: "row" }, regionLink(row.id)), h("td", null, key(row.start_hex)), h("td", null, key(row.end_hex, "end")), h("td", null, row.leader ? storeLink(row.leader) : "no leader known")));
+  const query = new URLSearchParams({ key: start, end_key: end, format: "hex", limit: String(REGIONS_SHOWN) });
+  /** @type {{regions: {id: number, start_key: string, end_key: string, leader?: {store_id?: number}}[] | null}} */
+  const answer = await ask(`${V1}regions/key?${query}`);
+  const rows = (answer.regions ?? []).map(({ id, start_key, end_key, leader }) => h("tr", { tabindex: "-1", "data-row": `region ${id}`, "data-open": `#/region/${id}`, "data-why": `#/region/${id}?why=1` }, h("th", { scope: "row" }, regionLink(id)), h("td", null, key(start_key)), h("td", null, key(end_key, "end")), h("td", null, leader?.store_id ? storeLink(leader.store_id) : "no leader known")));
   const heads = ["Region", "From", "To before", "Leader"].map((text) => h("th", { scope: "col" }, text));
-  return h("table", { class: "rows" }, h("caption", null, `The first ${rows.length} regions of this cell`), h("thead", null, h("tr", null, ...heads)), h("tbody", null, ...rows));
+  return h("table", { class: "rows" }, h("caption", null, `The first ${some(rows.length, "region")} of this cell`), h("thead", null, h("tr", null, ...heads)), h("tbody", null, ...rows));
 }
 
 /** Neighbouring cells as one stretch. @typedef {{from: number, to: number, bad: boolean}} Stretch */

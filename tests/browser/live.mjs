@@ -1,0 +1,117 @@
+// A real group with stores and load: each page, the keyboard, many tabs.
+
+import assert from "node:assert/strict";
+import { PATIENCE_MS, accessible, fits, go, open, quiet, shoot, tells } from "./watch.mjs";
+
+/** Every page in both widths and both themes. */
+export async function pages(browser, url) {
+  for (const width of [1440, 360]) {
+    for (const colorScheme of ["light", "dark"]) {
+      const context = await browser.newContext({ viewport: { width, height: width === 360 ? 780 : 900 }, colorScheme });
+      const watched = await open(context, url);
+      const { page } = watched;
+      await page.waitForFunction(() => /^(ok|attention|learning)$/.test(document.querySelector("#verdict")?.dataset.severity ?? ""));
+      const [store, region] = await some(page);
+      for (const place of ["overview", "stores", `store/${store}`, "keys", "operators", `region/${region}`, "members"]) {
+        await go(page, place);
+        await full(page, place);
+        const where = `${place} at ${width} ${colorScheme}`;
+        await fits(page, where);
+        await accessible(page, where);
+        await shoot(page, `${place.split("/")[0]}-${width}-${colorScheme}`);
+      }
+      await page.locator("body").press("?");
+      await page.getByRole("dialog", { name: "Keyboard" }).waitFor();
+      await accessible(page, `help at ${width} ${colorScheme}`);
+      await page.keyboard.press("Escape");
+      await quiet(watched, `${width} ${colorScheme}`);
+      await context.close();
+    }
+  }
+}
+
+/** A store and a Region that exist. */
+async function some(page) {
+  await go(page, "stores");
+  await page.waitForFunction(() => document.querySelector('main [data-row^="store "]'));
+  const store = (await page.locator('main [data-row^="store "]').first().getAttribute("data-row")).split(" ")[1];
+  const answer = await page.evaluate(async () => (await fetch("../pd/api/v1/regions/key?key=&limit=1")).json());
+  return [store, answer.regions[0].id];
+}
+
+/** What a page is about has come. */
+async function full(page, place) {
+  const wanted = { overview: ".figure", stores: "tbody tr", store: ".terms dd", keys: "canvas", operators: ".panel", region: "tbody tr", members: "tbody tr" };
+  await page.locator(`main ${wanted[place.split("/")[0]]}`).first().waitFor();
+}
+
+/** Without script the verdict and its figures are there, and the first answer has the verdict in its HTML. */
+export async function withoutScript(browser, url) {
+  const context = await browser.newContext({ javaScriptEnabled: false });
+  const page = await context.newPage();
+  await page.goto(url);
+  assert.match(await page.locator("#verdict").textContent(), /ok|attention|learning/);
+  await page.locator("noscript, main .quiet").first().waitFor({ state: "attached" });
+  await context.close();
+}
+
+/** The first view is small and asks for few files. */
+export async function budget(browser, url) {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  const session = await context.newCDPSession(page);
+  await session.send("Network.enable");
+  const sizes = new Map();
+  session.on("Network.loadingFinished", (event) => sizes.set(event.requestId, event.encodedDataLength));
+  await page.goto(url, { waitUntil: "load" });
+  await page.locator("main .figure").first().waitFor();
+  await page.waitForFunction(() => performance.getEntriesByType("resource").some((it) => it.name.endsWith("keyboard.js")));
+  const names = await page.evaluate(() => performance.getEntriesByType("resource").map((it) => it.name.split("/").slice(-2).join("/")));
+  const bytes = [...sizes.values()].reduce((sum, it) => sum + it, 0);
+  console.log(`first view: ${names.length} requests besides the page, ${bytes} bytes with headers: ${names.join(" ")}`);
+  assert.ok(bytes > 0 && bytes <= 60 * 1_024, `${bytes} bytes`);
+  await context.close();
+}
+
+/** Eight tabs of one browser on one server: hidden ones give their connection back, so that the eighth loads. */
+export async function eightTabs(browser, url) {
+  const context = await browser.newContext();
+  const pages = [];
+  for (let tab = 1; tab <= 8; tab += 1) {
+    for (const page of pages) await hide(page, true);
+    const page = await context.newPage();
+    page.setDefaultTimeout(PATIENCE_MS);
+    await page.goto(`${url}#/stores`, { waitUntil: "domcontentloaded" });
+    await tells(page, "main", /127\.0\.0\.1/);
+    pages.push(page);
+  }
+  // The first one comes back and is live again.
+  await hide(pages[7], true);
+  await hide(pages[0], false);
+  const before = await pages[0].locator("#facts").textContent();
+  await pages[0].waitForFunction((text) => document.querySelector("#facts")?.textContent !== text, before);
+  await context.close();
+}
+
+/** A page behind another one: headless browsers show all of them, so the page is told as a browser with a screen would. */
+async function hide(page, hidden) {
+  await page.evaluate((it) => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => it });
+    Object.defineProperty(document, "visibilityState", { configurable: true, get: () => (it ? "hidden" : "visible") });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, hidden);
+}
+
+/** An address shows the same in another browser. */
+export async function sameElsewhere(browser, url) {
+  const texts = [];
+  for (let at = 0; at < 2; at += 1) {
+    const context = await browser.newContext();
+    const { page } = await open(context, `${url}#/stores?sort=leaders&order=down&filter=127.0.0.1`);
+    await page.waitForFunction(() => document.querySelectorAll("main tbody tr").length > 0);
+    texts.push(await page.locator("main thead").first().textContent());
+    assert.equal(await page.getByLabel("Filter").inputValue(), "127.0.0.1");
+    await context.close();
+  }
+  assert.equal(texts[0], texts[1]);
+}

@@ -224,9 +224,7 @@ fn raised_path(path: &str, raise: Raise) -> String {
     }
     let path = out.join("/");
     match query {
-        Some(query) => {
-            format!("{path}?{}", query.replace("store_id=", &format!("store_id={}", shifted(raise))))
-        }
+        Some(query) => format!("{path}?{query}"),
         None => path,
     }
 }

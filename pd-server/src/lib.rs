@@ -19,10 +19,12 @@ pub mod leadership;
 pub mod logging;
 pub mod member;
 pub mod metrics;
+mod page;
 pub mod pd;
 pub mod server;
 pub mod state;
 pub mod tso;
+pub mod verdict;
 
 /// The version told to clients that ask PD for its version, so that they use what this server has.
 pub const COMPATIBLE_VERSION: &str = "v9.0.0-beta.2";

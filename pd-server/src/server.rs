@@ -69,7 +69,7 @@ pub async fn run(pd: Arc<Pd>, listeners: Listeners, stop: CancellationToken) -> 
     let tenures = Tenures::start(Arc::clone(&pd), Arc::clone(&metrics), stop.clone());
     let gate = Gate::new(pd, tenures, metrics);
     tokio::spawn(verdict::watch(gate.clone(), stop.clone()));
-    let page = page::start(&gate, &http::v2_routes(&gate), &stop)?;
+    let page = page::start(&gate, &http::routes(&gate), &stop)?;
     let app = Router::new().merge(grpc::routes(&gate)).merge(http::routes(&gate)).merge(page);
     let app = http::forgive_slashes(app);
     let connections = TaskTracker::new();

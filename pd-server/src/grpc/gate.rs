@@ -11,6 +11,7 @@ use super::header::{self, Answer, Asked, Refusal};
 use crate::cluster::{Tenure, Tenures};
 use crate::metrics::Metrics;
 use crate::pd::Pd;
+use crate::verdict::Verdicts;
 
 /// What every handler goes through; cheap to clone.
 #[derive(Clone)]
@@ -21,12 +22,14 @@ pub struct Gate {
     pub tenures: Tenures,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// How the cluster is.
+    pub verdicts: Arc<Verdicts>,
 }
 
 impl Gate {
     /// A gate in front of `pd`.
     pub fn new(pd: Arc<Pd>, tenures: Tenures, metrics: Arc<Metrics>) -> Self {
-        Self { pd, tenures, metrics }
+        Self { pd, tenures, metrics, verdicts: Arc::default() }
     }
 
     /// A call that only the leader answers: runs `work` after all checks.

@@ -36,9 +36,9 @@ pub(crate) use lists::StoreLists;
 pub(crate) use page::{Page, PageNo, REGION_PEERS_MAX};
 pub(crate) use placement::{ListRole, Replicas, StoreSlot};
 pub use reader::RegionReader;
-pub(crate) use walk::Walked;
 #[cfg(test)]
 pub(crate) use tests::report;
+pub(crate) use walk::Walked;
 
 use columns::{Columns, SharedColumns};
 use directory::{Directory, SharedDirectory};

@@ -32,6 +32,19 @@ impl Planner {
         }
     }
 
+    /// How one Store stands; none when it is not known.
+    #[must_use]
+    pub fn standing_of(&self, now: Time, store: StoreId) -> Option<StoreStanding> {
+        self.cluster.stores.get(store).map(|store| self.store_standing(now, store))
+    }
+
+    /// How the drain of a Store goes; none when it is not to go.
+    #[must_use]
+    pub fn drain_of(&self, now: Time, store: StoreId) -> Option<Drain> {
+        let leaves = self.cluster.stores.get(store)?.state() == StoreState::Offline;
+        leaves.then(|| self.drain(now, store, true))
+    }
+
     fn store_standing(&self, now: Time, store: &Store) -> StoreStanding {
         let lists = self.cluster.index.store(store.meta.id);
         let low_space = match store.may_take(now, &self.cluster.config, 0) {

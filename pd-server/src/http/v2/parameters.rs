@@ -1,0 +1,73 @@
+//! Parameters of v2 routes: each wrong one is refused by name.
+
+use axum::body::Body;
+use bytes::Bytes;
+use dashboard::answer;
+use dashboard::model::ApiError;
+use http::{Response, StatusCode};
+
+/// A query as its names and values.
+#[derive(Debug)]
+pub struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// Takes only `known` names, each once.
+    pub fn parse(query: Option<&str>, known: &[&str]) -> Result<Self, Response<Body>> {
+        let mut taken: Vec<(String, String)> = Vec::new();
+        for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            if !known.contains(&name.as_ref()) {
+                let text = if known.is_empty() {
+                    format!("there is no parameter {name:?}, nor any other")
+                } else {
+                    format!("there is no parameter {name:?}; there are: {}", known.join(", "))
+                };
+                return Err(wrong(&name, text));
+            }
+            if taken.iter().any(|(before, _)| *before == name) {
+                return Err(wrong(&name, format!("{name} is given twice")));
+            }
+            taken.push((name.into_owned(), value.into_owned()));
+        }
+        Ok(Self(taken))
+    }
+
+    /// The value as it was given; none when it is missing or empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let value = self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        value.filter(|value| !value.is_empty())
+    }
+
+    /// A whole number from `least` to `most`.
+    pub fn whole(&self, name: &str, least: usize, most: usize) -> Result<Option<usize>, Response<Body>> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        match value.parse() {
+            Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
+            Ok(_) | Err(_) => Err(wrong(
+                name,
+                format!("{name} is {value:?}, it must be a whole number from {least} to {most}"),
+            )),
+        }
+    }
+
+    /// A key in hex; empty when it is missing.
+    pub fn key(&self, name: &str) -> Result<Bytes, Response<Body>> {
+        let value = self.get(name).unwrap_or_default();
+        hex::decode(value)
+            .map(Bytes::from)
+            .map_err(|error| wrong(name, format!("{name} must be a key in hex: {error}")))
+    }
+}
+
+/// An id from a path: a positive whole number.
+pub fn id(text: &str) -> Result<u64, Response<Body>> {
+    match text.parse() {
+        Ok(id) if id > 0 => Ok(id),
+        Ok(_) | Err(_) => Err(wrong("id", format!("id is {text:?}, it must be a positive whole number"))),
+    }
+}
+
+/// Status 400, naming the field.
+pub fn wrong(field: &str, text: String) -> Response<Body> {
+    let error = ApiError { field: Some(field.to_owned()), ..ApiError::new("BAD_PARAMETER", text) };
+    answer::error(StatusCode::BAD_REQUEST, &error)
+}

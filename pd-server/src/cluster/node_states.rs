@@ -4,8 +4,6 @@ use proto::metapb::NodeState;
 
 use super::stores::StoreBook;
 
-/// A store is in service after that time in any case.
-const PREPARING_MAX_S: i64 = 48 * 3600;
 /// With fewer Regions there is nothing to prepare for.
 const PREPARING_REGIONS: usize = 100;
 /// A store is in service once it holds nine tenths of its even share.
@@ -17,6 +15,8 @@ pub struct Fill<F> {
     pub regions: usize,
     /// The routes are complete, so that sizes mean something.
     pub is_prepared: bool,
+    /// A store is in service after so many seconds in any case.
+    pub preparing_max_s: i64,
     /// Bytes of the Regions on a store.
     pub size_of: F,
 }
@@ -32,7 +32,7 @@ impl<F: Fn(u64) -> u64> Fill<F> {
         let preparing = book.up().zip(&sizes).filter(|(r, _)| r.meta.node_state() == NodeState::Preparing);
         let ready = preparing.filter(|(record, (_, size))| {
             let started = record.meta.start_timestamp;
-            let is_old = started > 0 && now_s - started >= PREPARING_MAX_S;
+            let is_old = started > 0 && now_s - started >= self.preparing_max_s;
             self.regions < PREPARING_REGIONS || is_old || (self.is_prepared && is_filled(*size))
         });
         ready.map(|(record, _)| record.meta.id).collect()
@@ -41,7 +41,7 @@ impl<F: Fn(u64) -> u64> Fill<F> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fill, PREPARING_MAX_S, PREPARING_REGIONS};
+    use super::{Fill, PREPARING_REGIONS};
     use crate::cluster::stores::StoreBook;
     use proto::metapb::{NodeState, Store};
     use semver::Version;
@@ -58,14 +58,14 @@ mod tests {
         let stores = vec![
             store(1, NodeState::Serving, 0),
             store(2, NodeState::Preparing, now_s),
-            store(3, NodeState::Preparing, now_s - PREPARING_MAX_S),
+            store(3, NodeState::Preparing, now_s - 3_600),
             store(4, NodeState::Removing, 0),
         ];
         let book = StoreBook::new(stores, Version::new(8, 5, 0));
         // The even share of three stores that hold 300 together is 100.
         let ready = |regions, is_prepared, on_second: u64| {
             let size_of = move |id| if id == 2 { on_second } else { (300 - on_second) / 2 };
-            Fill { regions, is_prepared, size_of }.ready(&book, now_s)
+            Fill { regions, is_prepared, preparing_max_s: 3_600, size_of }.ready(&book, now_s)
         };
         assert_eq!(ready(PREPARING_REGIONS - 1, false, 0), [2, 3], "few Regions");
         assert_eq!(ready(PREPARING_REGIONS, false, 100), [3], "sizes are not known yet");

@@ -338,7 +338,7 @@ impl Owner {
 
     /// Goes by the newest configuration, whichever it is now.
     fn reconfigure(&mut self, now: Time) {
-        let settings = self.online.now();
+        let settings = self.online.latest();
         self.planner.handle_config(now, settings.planner_config());
         // What this owner wrote itself is in the book already, and may be newer than what the settings show.
         let version = settings.cluster_version();
@@ -483,7 +483,9 @@ impl Owner {
     /// Puts stores into service that are filled, or for which there is nothing to wait.
     fn judge_node_states(&mut self) {
         let now = self.now();
+        let preparing = self.online.now().duration("schedule.max-store-preparing-time");
         let fill = Fill {
+            preparing_max_s: i64::try_from(preparing.as_secs()).unwrap_or(i64::MAX),
             regions: self.planner.reader().len(),
             is_prepared: self.planner.is_prepared(),
             size_of: |id| self.planner.store_summary(now, StoreId(id)).map_or(0, |s| s.region_size_bytes),

@@ -282,7 +282,7 @@ mod tests {
         assert!(line(&moved).contains(&steps), "{}", line(&moved));
         let split = Step::SplitRegion {
             policy: SplitPolicy::UseKey,
-            keys: vec![bytes::Bytes::from_static(b"t0005_\0\xfe")],
+            keys: vec![bytes::Bytes::from_static(b"t00005_\0\xfe")],
             start_key: bytes::Bytes::new(),
             end_key: bytes::Bytes::new(),
         };

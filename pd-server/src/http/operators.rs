@@ -158,7 +158,7 @@ async fn cancel_all(State(gate): State<Gate>) -> Response<Body> {
         Ok(cluster) => cluster,
         Err(answer) => return answer,
     };
-    match cluster.plan(|planner, now| planner.cancel_all_operators(now)).await {
+    match cluster.plan(scheduler::Planner::cancel_all_operators).await {
         Ok(_) => json::ok(&"All pending operators are canceled."),
         Err(_) => not_leader(&gate),
     }

@@ -21,7 +21,7 @@ const RECORDED_CLIENT: &str = "127.0.0.1:2379";
 const RECORDED_PEER: &str = "127.0.0.1:2380";
 
 /// Parts of the record that later work serves: beginnings of what is asked, with why.
-const LATER: [(&str, &str); 29] = [
+const LATER: [(&str, &str); 30] = [
     ("GET /pd/api/v1/hotspot", "hot spots are not judged yet"),
     ("GET /pd/api/v1/stores/progress", "no progress of drains yet"),
     ("GET /pd/api/v1/regions/readquery", "queries are not counted yet"),
@@ -49,6 +49,7 @@ const LATER: [(&str, &str); 29] = [
     ("POST /pd/api/v2/keyspaces", "keyspaces are not managed yet"),
     ("PATCH /pd/api/v2/keyspaces", "keyspaces are not managed yet"),
     ("PUT /pd/api/v2/keyspaces", "keyspaces are not managed yet"),
+    ("GET /pd/api/v2/ms", "there are no services beside this one"),
     ("GET /pd/api/v2/tso/keyspace-groups", "one group of timestamps only"),
     ("/resource-manager", "resource groups are not managed yet"),
 ];
@@ -102,7 +103,9 @@ async fn replay(raise: Raise) -> Result<()> {
     // As the record was made: halted before there is a cluster.
     server.configure("{\"halt-scheduling\": \"true\"}").await?;
     let cluster_id = server.cluster_id().await?;
-    let names = Names::new(cluster_id, &server.address(), &server.peer_address());
+    // The recorded member listened on the default addresses, which `config/default` tells.
+    let names =
+        Names::new(cluster_id, &server.address(), &server.peer_address()).also(RECORDED_CLIENT, RECORDED_PEER);
     let mut feed = Feed::new(record::state()?, server.connect(&wire).await?, cluster_id, raise);
     feed.bootstrap().await?;
     feed.all().await.with_context(|| server.log_tail())?;
@@ -184,9 +187,11 @@ fn served_rows() -> Result<Vec<HttpRow>> {
     let later = |row: &HttpRow| {
         let (_, path, _) = row.parts();
         // What shows a change that was not made is not asked either.
-        let shows_labels = row.n > FIRST_WRITE && path == "/pd/api/v1/region/id/107/labels";
+        const SHOWN: [&str; 2] =
+            ["/pd/api/v1/region/id/107/labels", "/pd/api/v1/admin/cluster/markers/snapshot-recovering"];
+        let shows_change = row.n > FIRST_WRITE && SHOWN.contains(&path);
         let begins = |beginning: &str| row.ask.starts_with(beginning) || path.starts_with(beginning);
-        shows_labels || LATER.iter().any(|(beginning, _)| begins(beginning))
+        shows_change || LATER.iter().any(|(beginning, _)| begins(beginning))
     };
     Ok(rows.into_iter().filter(|row| !later(row)).collect())
 }
@@ -198,7 +203,7 @@ const FIRST_WRITE: u32 = 161;
 async fn ask(base: &str, row: &HttpRow, raise: Raise) -> Result<HttpAnswer> {
     let (method, path, body) = row.parts();
     let body = match serde_json::from_str::<serde_json::Value>(body) {
-        Ok(value) if value.is_object() => Answer::read(body).raised(raise).text(),
+        Ok(value) if value.is_object() => Answer::value(value).raised(raise).text(),
         _ => body.to_owned(),
     };
     let url = format!("{base}{}", raised_path(path, raise));

@@ -1,6 +1,7 @@
 //! The hot paths, measured from outside on a real server: figures are per second of the server's own CPU, so that they
 //! do not depend on how much of the machine the load takes.
 
+mod dashboard;
 mod failover;
 mod heartbeats;
 mod lookups;
@@ -54,6 +55,17 @@ pub async fn run(plan: &Plan, json: &Path) -> Result<()> {
             value,
             unit: "ms, median of 5",
             target: Goal::AtMost(1_000.0),
+        });
+    }
+    if wanted("dashboard_tso_ratio") {
+        println!("pages: timestamps with 50 pages open and 200 calls/s, and without");
+        let (_cluster, server) = one_member().await?;
+        let value = dashboard::tso_ratio(&server, plan.length).await?;
+        figures.push(Figure {
+            name: "dashboard_tso_ratio",
+            value,
+            unit: "p99 with pages / without",
+            target: Goal::AtMost(1.1),
         });
     }
     figures.retain(|figure| wanted(figure.name));

@@ -46,12 +46,25 @@ impl Names {
         ])
     }
 
+    /// Other addresses that mean the same.
+    #[must_use]
+    pub fn also(mut self, client: &str, peer: &str) -> Names {
+        self.0.extend([(client.to_owned(), "<client address>"), (peer.to_owned(), "<peer address>")]);
+        self
+    }
+
     fn mask(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, (name, mask)| text.replace(name, mask))
     }
 }
 
 impl Answer {
+    /// A value, to be written without blanks.
+    #[must_use]
+    pub fn value(value: Value) -> Answer {
+        Answer { form: Form::Compact, newline: false, value }
+    }
+
     /// Reads a text.
     #[must_use]
     pub fn read(text: &str) -> Answer {
@@ -215,7 +228,8 @@ fn raise_value(raise: Raise, name: Option<&str>, value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(|item| raise_value(raise, name, item)),
         Value::Number(number) if name.is_some_and(is_id) => {
-            if let Some(id) = number.as_u64() {
+            // A cluster's or a member's id is a hash; those of the record are small.
+            if let Some(id) = number.as_u64().filter(|id| *id <= u64::from(u32::MAX)) {
                 *value = raise.id(id).into();
             }
         }

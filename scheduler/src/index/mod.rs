@@ -218,8 +218,8 @@ impl Index {
     /// Takes the counters of a heartbeat whose fingerprint is known already.
     pub fn put_counters(&mut self, slot: Slot, report: &RegionReport, now: Time) {
         let line = self.columns.line(slot);
-        let known_keys = if report.size_bytes == 0 { line.keys.load(Relaxed) } else { report.keys };
-        line.set_counters(report, known_keys, now);
+        let keys = keys_after(line, report);
+        line.set_counters(report, keys, now);
         if report.term > 0 {
             line.term.store(report.term, Relaxed);
         }
@@ -341,7 +341,7 @@ impl Index {
             (0, inherited) => inherited,
             (reported, _) => reported,
         };
-        let keys = if report.size_bytes == 0 { line.keys.load(Relaxed) } else { report.keys };
+        let keys = keys_after(line, report);
         line.size_kib.store(size, Relaxed);
         line.set_counters(report, keys, now);
         line.id.store(report.meta.id.0, Relaxed);
@@ -433,6 +433,13 @@ fn roles_on<'a>(
     let leader = page.leader(at, names).id;
     let roles = page.peers(at, names).map(move |p| ListRole::of(&p, leader));
     page.stores(at).iter().copied().zip(roles)
+}
+
+/// The keys that a Region holds after this report: a leader that has not counted yet reports neither size nor keys, and
+/// then what was known before stays.
+fn keys_after(line: &Line, report: &RegionReport) -> u64 {
+    let is_counted = report.size_bytes > 0 || report.keys > 0;
+    if is_counted { report.keys } else { line.keys.load(Relaxed) }
 }
 
 fn weight(size_kib: u32) -> u64 {

@@ -77,8 +77,8 @@ pub enum StartError {
     /// The replicated state cannot be opened.
     #[error(
         "{0}; if its files are damaged, keep the folder as it is and stop this member: the others go on without it, and it \
-         has to be replaced by a new one (removing the folder `state` alone helps only while the log still reaches back to \
-         the first entry)"
+         has to be replaced: `pd-ctl member delete name NAME`, then start it with an empty --data-dir and --join (removing the \
+         folder `state` alone helps only while the log still reaches back to the first entry)"
     )]
     State(io::Error),
     /// A socket, a thread or a file failed.

@@ -151,7 +151,8 @@ async fn delete_by_id(State(gate): State<Gate>, Path(text): Path<String>) -> Res
 /// Sets how much a member is wanted as leader: `{"leader-priority": 3}`. Other properties are not known and, as in
 /// tikv/pd, passed over.
 async fn set_property(State(gate): State<Gate>, Path(name): Path<String>, body: Bytes) -> Response<Body> {
-    let Some(id) = gate.pd.members.list().into_iter().find(|member| member.name == name).map(|found| found.id)
+    let Some(id) =
+        gate.pd.members.list().into_iter().find(|member| member.name == name).map(|found| found.id)
     else {
         return unknown(&name);
     };

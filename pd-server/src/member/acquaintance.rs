@@ -184,7 +184,9 @@ fn others(roster: &Roster) -> Vec<(String, String)> {
     }
     let configured = roster.others_configured();
     configured
-        .map(|other| (other.name.clone(), other.peer_urls.first().map(ToString::to_string).unwrap_or_default()))
+        .map(|other| {
+            (other.name.clone(), other.peer_urls.first().map(ToString::to_string).unwrap_or_default())
+        })
         .collect()
 }
 

@@ -27,6 +27,12 @@ const CHANGE_MAX: Duration = Duration::from_secs(5);
 /// Pause before a change that came at a bad moment (another one under way, a hand-over) is tried again.
 const AGAIN: Duration = Duration::from_millis(20);
 
+/// How long those who would be left are waited for before a removal is refused: many heartbeats.
+const SIGN_OF_LIFE_MAX: Duration = Duration::from_secs(1);
+
+/// How old what the Raft core tells of silences may be: it does so in each tick of 10 ms.
+const STATUS_AGE_MAX: Duration = Duration::from_millis(50);
+
 /// How often a leader looks whether somebody has caught up.
 const TEND_PAUSE: Duration = Duration::from_millis(200);
 
@@ -159,7 +165,7 @@ impl Membership {
             return register.removed.get(&id).cloned().ok_or(ChangeError::NotFound);
         };
         let member = known.member.clone();
-        policy::may_remove(&self.status(), id).map_err(|why| not_removable(why, &member, &register))?;
+        self.judge_removal(id).await.map_err(|why| not_removable(why, &member, &register))?;
         if id == self.members.own().id {
             drop(one);
             return self.remove_own(member).await;
@@ -239,6 +245,20 @@ impl Membership {
         }
     }
 
+    /// Counts on those only that are heard of from now on: one that has just died still looks alive.
+    async fn judge_removal(&self, id: MemberId) -> Result<(), NotRemovable> {
+        let begun = Instant::now();
+        loop {
+            let asked_for = begun.elapsed();
+            let fresh = asked_for.saturating_sub(STATUS_AGE_MAX).as_millis();
+            let judged = policy::may_remove(&self.status(), id, u64::try_from(fresh).unwrap_or(u64::MAX));
+            match judged {
+                Err(NotRemovable::NoQuorum { .. }) if asked_for < SIGN_OF_LIFE_MAX => sleep(AGAIN).await,
+                Ok(()) | Err(NotRemovable::LastVoter | NotRemovable::NoQuorum { .. }) => return judged,
+            }
+        }
+    }
+
     /// The heir does it: a leader that removed itself would leave the group without one.
     async fn remove_own(&self, own: Member) -> Result<String, ChangeError> {
         let not_handed_over = |error: TransferError| ChangeError::NotHandedOver {
@@ -302,7 +322,9 @@ impl Membership {
         let proposed = async {
             loop {
                 match self.kv.change_members(term, changes.clone(), records.clone()).await {
-                    Err(KvError::Propose(ProposeError::Busy(busy))) => debug!(%busy, "change of members waits"),
+                    Err(KvError::Propose(ProposeError::Busy(busy))) => {
+                        debug!(%busy, "change of members waits");
+                    }
                     done => return done,
                 }
                 sleep(AGAIN).await;
@@ -369,7 +391,10 @@ fn judge_newcomer(
         }
     }
     if register.members.len() >= MEMBERS_MAX {
-        return unwanted(format!("the group has {} members, at most {MEMBERS_MAX} make sense", register.members.len()));
+        return unwanted(format!(
+            "the group has {} members, at most {MEMBERS_MAX} make sense",
+            register.members.len()
+        ));
     }
     Ok(None)
 }
@@ -428,8 +453,12 @@ mod tests {
         let text = refused(&identity("pd3", 4), &register);
         assert!(text.contains("pd-ctl member delete name pd3") && text.contains("--join"), "{text}");
         let text = refused(&identity("pd9", 9), &register);
-        assert!(text.contains("was removed from this group for good") && text.contains("empty --data-dir"), "{text}");
-        let text = refused(&Identity { peer_urls: vec!["http://pd2:2380".into()], ..identity("pd4", 4) }, &register);
+        assert!(
+            text.contains("was removed from this group for good") && text.contains("empty --data-dir"),
+            "{text}"
+        );
+        let text =
+            refused(&Identity { peer_urls: vec!["http://pd2:2380".into()], ..identity("pd4", 4) }, &register);
         assert!(text.contains("http://pd2:2380 is that of member pd2"), "{text}");
         let text = refused(&Identity { client_urls: Vec::new(), ..identity("pd4", 4) }, &register);
         assert!(text.contains("names no peer URL or no client URL"), "{text}");

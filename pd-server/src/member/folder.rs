@@ -54,7 +54,11 @@ pub enum FolderError {
         found: String,
     },
     /// Its record is broken.
-    #[error("{} is broken: {reason}; restore it from a copy, or replace this member by a new one with an empty folder", path.display())]
+    #[error(
+        "{} is broken: {reason}; restore it from a copy, or replace this member: `pd-ctl member delete name NAME` on a living \
+         one, then start it with an empty --data-dir and --join",
+        path.display()
+    )]
     Broken {
         /// The record's file.
         path: PathBuf,
@@ -98,7 +102,7 @@ pub enum FolderError {
     /// The Raft log is gone although the member took part in its group.
     #[error(
         "the Raft log in {} is gone, but member {name} has voted in its group: starting without it could undo what was \
-         acknowledged; remove this member from the group and add a new one with an empty folder",
+         acknowledged; on a living member run `pd-ctl member delete name {name}`, then start it with an empty --data-dir and --join",
         path.display()
     )]
     LogLost {

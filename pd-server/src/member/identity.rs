@@ -84,7 +84,9 @@ pub(crate) enum Refusal {
          {name}`, then start it with an empty --data-dir and --join"
     )]
     OtherIncarnation { name: String, known: u64, found: u64 },
-    #[error("member {name} with id {id} {REMOVED}; to add a member again, start it with an empty --data-dir and --join")]
+    #[error(
+        "member {name} with id {id} {REMOVED}; to add a member again, start it with an empty --data-dir and --join"
+    )]
     Removed { name: String, id: u64 },
     #[error("this member is about to join its group and does not know the others yet")]
     Joining,
@@ -283,9 +285,15 @@ mod tests {
         assert!(tells_removal(&gone.to_string()) && gone.to_string().contains("--join"), "{gone}");
         let joined = identity("pd3", 3).agreed_member();
         register = register.with_agreed(vec![AgreedMember { incarnation: String::new(), ..joined }]);
-        assert_eq!(super::judge(&ours, &register, &identity("pd3", 3)), Ok(()), "its folder is not known yet");
+        assert_eq!(
+            super::judge(&ours, &register, &identity("pd3", 3)),
+            Ok(()),
+            "its folder is not known yet"
+        );
         let other = super::judge(&ours, &register, &identity("pd3", 4)).unwrap_err();
-        assert!(!tells_removal(&other.to_string()) && other.to_string().contains("pd-ctl member delete name pd3"));
+        assert!(
+            !tells_removal(&other.to_string()) && other.to_string().contains("pd-ctl member delete name pd3")
+        );
     }
 
     #[test]

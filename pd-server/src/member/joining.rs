@@ -8,11 +8,11 @@ use proto::etcdserverpb as etcd;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::MemberId;
 use super::acquaintance::Refused;
 use super::folder::AgreedMember;
 use super::roster::Roster;
 use super::service::{Asked, ask_for_members, ask_to_join};
-use super::MemberId;
 use crate::config::ServerUrl;
 use crate::pd::StartError;
 
@@ -76,13 +76,14 @@ async fn candidates(told: &BTreeSet<String>, reasons: &mut BTreeSet<String>) -> 
 /// As this member keeps it. Of the others' folders it learns from the replicated records.
 fn agreed(roster: &Roster, members: Vec<etcd::Member>) -> Vec<AgreedMember> {
     let own = roster.identity().agreed_member();
-    let others = members.into_iter().filter(|member| member.id != own.member_id.0).map(|member| AgreedMember {
-        name: member.name,
-        member_id: MemberId(member.id),
-        incarnation: String::new(),
-        peer_urls: member.peer_ur_ls,
-        client_urls: member.client_ur_ls,
-    });
+    let others =
+        members.into_iter().filter(|member| member.id != own.member_id.0).map(|member| AgreedMember {
+            name: member.name,
+            member_id: MemberId(member.id),
+            incarnation: String::new(),
+            peer_urls: member.peer_ur_ls,
+            client_urls: member.client_ur_ls,
+        });
     let mut all: Vec<AgreedMember> = others.chain([own.clone()]).collect();
     all.sort_unstable();
     all

@@ -43,8 +43,8 @@ pub(crate) fn promotions(status: &GroupStatus) -> Vec<MemberId> {
     if ready.len() == wanted { ready } else { Vec::new() }
 }
 
-/// Whether the group can do without a member, as far as its leader sees.
-pub(crate) fn may_remove(status: &GroupStatus, id: MemberId) -> Result<(), NotRemovable> {
+/// Whether the group can do without a member: of those left a majority was heard of within `fresh_ms`.
+pub(crate) fn may_remove(status: &GroupStatus, id: MemberId, fresh_ms: u64) -> Result<(), NotRemovable> {
     let voters = &status.conf_state.voters;
     if !voters.contains(&id.0) {
         return Ok(());
@@ -54,10 +54,9 @@ pub(crate) fn may_remove(status: &GroupStatus, id: MemberId) -> Result<(), NotRe
         return Err(NotRemovable::LastVoter);
     }
     let answers = |voter: u64| {
-        voter == status.id || status.progress.iter().any(|p| p.id == voter && p.heard_ms <= HEALTHY_MS)
+        voter == status.id || status.progress.iter().any(|p| p.id == voter && p.heard_ms <= fresh_ms)
     };
-    let silent: Vec<MemberId> =
-        left.iter().copied().filter(|voter| !answers(*voter)).map(MemberId).collect();
+    let silent: Vec<MemberId> = left.iter().copied().filter(|voter| !answers(*voter)).map(MemberId).collect();
     let needed = left.len() / 2 + 1;
     if left.len() - silent.len() < needed {
         return Err(NotRemovable::NoQuorum { left: left.len(), needed, silent });
@@ -147,13 +146,14 @@ mod tests {
 
     #[test]
     fn nobody_goes_whose_absence_stops_the_group() {
-        assert_eq!(may_remove(&status(&[1], &[], &[]), MemberId(1)), Err(NotRemovable::LastVoter));
+        assert_eq!(may_remove(&status(&[1], &[], &[]), MemberId(1), 100), Err(NotRemovable::LastVoter));
         let one_dead = status(&[1, 2, 3], &[4], &[(2, 1_000, 10), (3, 5, 60_000), (4, 0, 60_000)]);
-        assert_eq!(may_remove(&one_dead, MemberId(3)), Ok(()), "the dead one");
-        assert_eq!(may_remove(&one_dead, MemberId(4)), Ok(()), "a learner");
-        let refused = may_remove(&one_dead, MemberId(2));
+        assert_eq!(may_remove(&one_dead, MemberId(3), 100), Ok(()), "the dead one");
+        assert_eq!(may_remove(&one_dead, MemberId(4), 100), Ok(()), "a learner");
+        let refused = may_remove(&one_dead, MemberId(2), 100);
         assert_eq!(refused, Err(NotRemovable::NoQuorum { left: 2, needed: 2, silent: ids(&[3]) }));
-        assert_eq!(may_remove(&status(&[1, 2], &[], &[(2, 0, 60_000)]), MemberId(2)), Ok(()));
+        assert!(may_remove(&one_dead, MemberId(3), 9).is_err(), "2 was not heard of since");
+        assert_eq!(may_remove(&status(&[1, 2], &[], &[(2, 0, 60_000)]), MemberId(2), 100), Ok(()));
     }
 
     #[test]

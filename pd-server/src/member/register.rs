@@ -222,11 +222,10 @@ mod tests {
         let (mut machine, view) = Machine::open(dir.path().into()).unwrap();
         let keys = Keys::new(7);
         let first = [(Bytes::from(keys::CLUSTER_ID), keys::encode_be(7))];
-        machine
-            .apply(vec![Committed::Normal { index: 1, term: 1, data: testing::puts(1, first) }])
-            .unwrap();
+        machine.apply(vec![Committed::Normal { index: 1, term: 1, data: testing::puts(1, first) }]).unwrap();
         let two = [(member("a", 1), "x".to_owned()), (member("b", 2), "y".to_owned())];
-        let done = machine.apply(vec![change(2, &put(&keys, &two)), change(3, &set_priority(&keys, MemberId(2), -3))]);
+        let done = machine
+            .apply(vec![change(2, &put(&keys, &two)), change(3, &set_priority(&keys, MemberId(2), -3))]);
         assert!(done.unwrap().iter().all(|outcome| !outcome.refused));
         let register = Register::read(&view);
         assert_eq!(register.names(), ["a", "b"]);
@@ -234,7 +233,9 @@ mod tests {
         assert_eq!((b.member.id, b.incarnation.as_str(), b.leader_priority), (MemberId(2), "y", -3));
 
         let removal = remove(&keys, &member("b", 2));
-        let done = machine.apply(vec![change(4, &removal), change(5, &removal), change(6, &put(&keys, &two))]).unwrap();
+        let done = machine
+            .apply(vec![change(4, &removal), change(5, &removal), change(6, &put(&keys, &two))])
+            .unwrap();
         assert_eq!(done.iter().map(|outcome| outcome.refused).collect::<Vec<_>>(), [false, true, true]);
         let register = Register::read(&view);
         assert_eq!((register.names(), register.removed[&MemberId(2)].as_str()), (vec!["a".to_owned()], "b"));

@@ -292,7 +292,11 @@ impl Roster {
             return;
         }
         if voted.replace(votes).is_some() || learns {
-            let part = if votes { "this member votes from now on" } else { "this member learns and does not vote yet" };
+            let part = if votes {
+                "this member votes from now on"
+            } else {
+                "this member learns and does not vote yet"
+            };
             info!(name = self.own.name, part, "part in the group");
         }
     }

@@ -96,7 +96,10 @@ impl Cluster for ClusterService {
         _request: Request<MemberListRequest>,
     ) -> Result<Response<MemberListResponse>, Status> {
         let membership = self.membership()?;
-        Ok(Response::new(MemberListResponse { header: Some(header(membership)), members: members(membership) }))
+        Ok(Response::new(MemberListResponse {
+            header: Some(header(membership)),
+            members: members(membership),
+        }))
     }
 }
 

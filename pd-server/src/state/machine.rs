@@ -77,7 +77,7 @@ impl Machine {
     /// the other. A transaction that does not hold refuses the change.
     fn apply_change(&mut self, mark: Mark, context: &[u8]) -> io::Result<Outcome> {
         match self.records_of_change(context, mark.term)? {
-            Ok(Some((writes, revision))) if !writes.is_empty() => {
+            Ok((writes, revision)) if !writes.is_empty() => {
                 self.mark = mark;
                 self.write(writes, revision)?;
             }
@@ -99,9 +99,9 @@ impl Machine {
         &self,
         context: &[u8],
         term: u64,
-    ) -> io::Result<Result<Option<(Vec<Write>, Revision)>, String>> {
+    ) -> io::Result<Result<(Vec<Write>, Revision), String>> {
         if context.is_empty() {
-            return Ok(Ok(None));
+            return Ok(Ok((Vec::new(), self.tables.revision())));
         }
         let txn = match Command::decode(context) {
             Ok(Command { term: asked, .. }) if asked != term => {
@@ -117,7 +117,7 @@ impl Machine {
         if !result.succeeded {
             return Ok(Err("the records of the members have changed meanwhile".to_owned()));
         }
-        Ok(Ok(Some((writes, result.revision))))
+        Ok(Ok((writes, result.revision)))
     }
 
     fn act(&mut self, action: Action, term: u64) -> io::Result<Answer> {

@@ -113,19 +113,15 @@ function bar() {
   const word = h("strong", null, () => live.health.value?.verdict ?? verdict.dataset.severity);
   effect(() => (verdict.dataset.severity = live.health.value?.verdict ?? verdict.dataset.severity));
   verdict.replaceChildren(mark(() => live.health.value?.verdict ?? verdict.dataset.severity ?? ""), word);
-  let first = true;
-  effect(() => {
-    if (!live.health.value) return;
-    const fact = (/** @type {string} */ term, /** @type {import("./lib/dom.js").Child} */ value) => h("div", null, h("dt", null, term), h("dd", null, value));
-    if (!first) return;
-    first = false;
-    $("facts").replaceChildren(
-      fact("Leader", () => live.health.value?.leader ?? "none"),
-      fact("Cluster", () => live.health.value?.cluster_id ?? "?"),
-      fact("Seen by", () => live.health.value?.member ?? "?"),
-      fact("Data of", () => clock(live.health.value?.as_of_ms)),
-    );
-  });
+  // Until the first news what the server wrote stands.
+  const written = [...$("facts").querySelectorAll("dd")].map((it) => it.textContent);
+  const facts = /** @type {[string, (health: import("./types.d.ts").Health) => string][]} */ ([
+    ["Leader", (health) => health.leader ?? "none"],
+    ["Cluster", (health) => health.cluster_id ?? "not drawn yet"],
+    ["Seen by", (health) => health.member],
+    ["Data of", (health) => clock(health.as_of_ms)],
+  ]);
+  $("facts").replaceChildren(...facts.map(([term, read], at) => h("div", null, h("dt", null, term), h("dd", null, () => (live.health.value ? read(live.health.value) : written[at])))));
   effect(() => {
     document.title = `${live.health.value?.verdict ?? "?"} · ${title.value} · placement driver`;
   });
@@ -163,7 +159,7 @@ function notices() {
     else if (live.trust.value === "reconnecting") add("broken", "attention", () => [h("strong", null, "Reconnecting"), ": this member does not answer. Data of ", age(), ". ", elsewhere()]);
     else if (live.trust.value === "stale") add("stale", "attention", () => [h("strong", null, "No news"), " from this member. Data of ", age(), "."]);
     if (health && health.leader === null) {
-      add("leader", "down", () => [h("strong", null, `This member's view (${health.member}): no leader since `), since(live.health.peek()?.no_leader_since_ms), "."]);
+      add("leader", "down", () => [h("strong", null, `This member's view (${health.member}): no leader since `), since(live.health.peek()?.no_leader_since_ms), ". Stores, operators and figures stand as the last leader saw them."]);
     } else if (health?.verdict === "learning" || (health?.heard && health.heard.regions_permille < 1_000)) {
       add("learning", "learning", () => [h("strong", null, () => `Learning ${share(live.health.value?.heard?.regions_permille)}`), () => ` of regions heard, ${live.health.value?.heard?.stores ?? "?"} of ${live.health.value?.heard?.stores_expected ?? "?"} stores. Alarms that need to know the rest wait for it.`]);
     }
@@ -202,6 +198,8 @@ effect(() => {
   // Grey says that it is old; the notice says how old.
   const old = live.trust.value !== "fresh" || live.link.value === "paused";
   document.body.classList.toggle("old", old);
+  // What only a leader knows is old while there is none.
+  document.body.classList.toggle("leaderless", live.health.value?.leader === null);
 });
 window.addEventListener("hashchange", () => visit());
 live.start();

@@ -80,7 +80,8 @@ export interface StoreRow {
   slow_score: number | null;
   sending_snaps: number | null;
   receiving_snaps: number | null;
-  limits: { kind: string; rate: number | null; refused_1h: number | null }[];
+  /** `refused` counts since this leader leads; no `rate` is no limit. */
+  limits: { kind: string; rate: number | null; refused: number | null }[];
   version: string;
   started_ms: number | null;
   last_heartbeat_ms: number | null;
@@ -133,6 +134,8 @@ export interface MemberRow {
 
 export interface Members {
   as_of_ms: number;
+  /** Whose view it is. */
+  from: string;
   leader: string | null;
   term: number | null;
   no_leader_since_ms: number | null;

@@ -70,6 +70,9 @@ export async function budget(browser, url) {
   const bytes = [...sizes.values()].reduce((sum, it) => sum + it, 0);
   console.log(`first view: ${names.length} requests besides the page, ${bytes} bytes with headers: ${names.join(" ")}`);
   assert.ok(bytes > 0 && bytes <= 60 * 1_024, `${bytes} bytes`);
+  // Shortcuts and lines of the past come when the first view stands.
+  const modules = names.filter((name) => name.endsWith(".js") && !/keyboard|spark/.test(name));
+  assert.ok(modules.length <= 8, `${modules.length} modules: ${modules.join(" ")}`);
   await context.close();
 }
 
@@ -89,7 +92,7 @@ export async function eightTabs(browser, url) {
   await hide(pages[7], true);
   await hide(pages[0], false);
   const before = await pages[0].locator("#facts").textContent();
-  await pages[0].waitForFunction((text) => document.querySelector("#facts")?.textContent !== text, before);
+  await pages[0].waitForFunction((text) => document.querySelector("#facts")?.textContent !== text, before, { polling: 100 });
   await context.close();
 }
 

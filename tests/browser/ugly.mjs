@@ -19,6 +19,8 @@ export async function ugly(browser) {
     await errors(await browser.newContext(), server);
     await addresses(await browser.newContext(), server);
     await pausing(await browser.newContext(), server);
+    await searching(await browser.newContext(), server);
+    await wrongClock(await browser.newContext(), server);
     await map(await browser.newContext({ viewport: { width: 1440, height: 900 } }), server);
   } finally {
     server.close();
@@ -138,6 +140,44 @@ async function pausing(context, server) {
   assert.equal(server.state.streams.size, 0, "the stream is closed");
   await page.locator("body").press(" ");
   await page.waitForFunction(() => !document.body.classList.contains("old") && !document.querySelector('[data-notice="paused"]'));
+  await context.close();
+}
+
+/** The search finds stores, Regions, addresses and keys; Escape gives the focus back; shortcuts can be switched off. */
+async function searching(context, server) {
+  const { page } = await open(context, `${server.url}#/stores`);
+  await page.waitForFunction(() => document.querySelectorAll("main tbody tr").length === 5);
+  const places = [["store 4", "#/store/4"], ["77", "#/region/77"], ["3", "#/store/3"], ["10.0.0.2", "#/store/2"], ["user01", "#/keys?key=757365723031"]];
+  for (const [typed, place] of places) {
+    await page.keyboard.press("/");
+    await page.getByRole("searchbox", { name: /Store, region/ }).fill(typed);
+    await page.keyboard.press("Enter");
+    await page.waitForFunction((it) => location.hash === it, place);
+  }
+  await tells(page, "#cell-text", /Cell \d/);
+  await go(page, "stores");
+  await page.keyboard.press("j");
+  await page.keyboard.press("j");
+  await page.keyboard.press("/");
+  await page.getByRole("dialog").waitFor();
+  await page.keyboard.press("Escape");
+  await page.waitForFunction(() => document.activeElement?.getAttribute("data-row") === "store 2");
+  await page.keyboard.press("?");
+  await page.getByLabel("single-key shortcuts").uncheck();
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("j");
+  assert.equal(await page.evaluate(() => document.activeElement?.getAttribute("data-row")), "store 2", "shortcuts are off");
+  await context.close();
+}
+
+/** A browser whose clock is a day off shows the right ages: they are counted by the server's clock. */
+async function wrongClock(context, server) {
+  await context.addInitScript(() => {
+    const right = Date.now;
+    Date.now = () => right() + 86_400_000;
+  });
+  const { page } = await open(context, `${server.url}#/stores`);
+  await tells(page, 'td[data-column="heard"]', /^[45] s ago$/);
   await context.close();
 }
 

@@ -164,7 +164,7 @@ impl Stage<'_> {
             "kill-store" => {
                 let client = self.cluster.client().await?;
                 self.store = STORES - 1;
-                let id = id_of(&client, self.cluster.stores()[self.store].address()).await?;
+                let id = id_of(&client, &self.cluster.stores()[self.store].address()).await?;
                 self.cluster.store(self.store).kill()?;
                 Ok(id.to_string())
             }

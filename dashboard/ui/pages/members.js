@@ -16,7 +16,7 @@ export function page() {
 
 function table() {
   const body = h("tbody", null);
-  each(body, () => members.value?.rows ?? [], (it) => it.id, (item) => {
+  each(body, () => [...(members.value?.rows ?? [])].sort((a, b) => a.name.localeCompare(b.name)), (it) => it.id, (item) => {
     const first = item.peek();
     const cells = [
       ["Role", () => [state(() => item.value.role, () => severity(item.value))]],
@@ -24,7 +24,7 @@ function table() {
       ["Term", () => count(item.value.term)],
       ["Applied", () => `${count(item.value.applied)}${item.value.lag ? `, ${count(item.value.lag)} behind` : ""}`],
       ["Sync", () => sync(item.value)],
-      ["Clock", () => offset(item.value.clock_offset_ms)],
+      ["Clock", () => (item.value.name === members.value?.from ? "own" : offset(item.value.clock_offset_ms))],
       ["Data", () => bytes(item.value.data_bytes)],
       ["Version", () => item.value.version || "?"],
       ["Heard", () => [ago(() => item.value.last_heard_ms)]],

@@ -40,7 +40,8 @@ function cause(check) {
   const meta = () => {
     const it = check.value;
     const parts = [];
-    if (it.count !== null && it.count !== undefined) parts.push(h("b", { class: "count" }, count(it.count)));
+    // One of something is what the summary says already.
+    if (it.count !== null && it.count !== undefined && (it.count > 1 || it.subjects.length)) parts.push(h("b", { class: "count" }, count(it.count)));
     if (it.bytes) parts.push(bytes(it.bytes));
     parts.push(h("code", null, it.code));
     return parts.flatMap((part, at) => (at ? [" · ", part] : [part]));
@@ -80,7 +81,9 @@ function figures() {
   // What is known stays behind the figures, which are put before it.
   const list = h("dl", { class: "figures" }, known);
   each(list, () => stats.value?.figures ?? [], (it) => it.name, figure);
-  return panel("Figures", () => (stats.value ? "" : skeleton()), list);
+  const box = panel("Figures", () => (stats.value ? "" : skeleton()), list);
+  effect(() => (box.hidden = health.value?.bootstrapped === false));
+  return box;
 }
 
 /** @param {import("../lib/dom.js").Signal<Figure>} item */
@@ -111,7 +114,7 @@ function glance() {
     );
   });
   const heads = ["Store", "Liveness", "Used", "Bytes", "Regions", "Leaders"].map((text, at) => h("th", { scope: "col", class: at > 2 ? "number" : null }, text));
-  const table = h("table", { class: "rows glance" }, h("caption", null, "Stores at a glance"), h("thead", null, h("tr", null, ...heads)), rows);
+  const table = h("table", { class: "rows glance", hidden: () => !stores.value || ![...stores.value.rows.values()].some((it) => it.state !== "Tombstone") }, h("caption", null, "Stores at a glance"), h("thead", null, h("tr", null, ...heads)), rows);
   const rest = () => {
     const all = [...(stores.value?.rows.values() ?? [])].filter((it) => it.state !== "Tombstone").length;
     if (!stores.value) return skeleton();

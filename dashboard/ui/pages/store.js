@@ -52,7 +52,7 @@ function facts(id, row) {
 function blast(row) {
   const text = () => {
     const it = row()?.blast;
-    if (!it) return empty("Not known: replicas of this store have not all been heard.");
+    if (!it) return empty("Not known yet.");
     return h("p", null, "If it goes now: ", h("b", { class: "count" }, count(it.lost)), " regions lost, ", h("b", { class: "count" }, count(it.last_replica)), " on one replica.");
   };
   return panel("Blast radius", text);
@@ -62,9 +62,9 @@ function blast(row) {
 function limits(row) {
   const body = h("tbody", null);
   each(body, () => row()?.limits ?? [], (it) => it.kind, (item) =>
-    h("tr", null, h("th", { scope: "row" }, item.peek().kind), h("td", { class: "number" }, () => (item.value.rate === null ? "no limit" : `${count(item.value.rate)} a minute`)), h("td", { class: "number" }, () => count(item.value.refused_1h))),
+    h("tr", null, h("th", { scope: "row" }, item.peek().kind), h("td", { class: "number" }, () => (item.value.rate === null ? "no limit" : `${count(item.value.rate)} a minute`)), h("td", { class: "number" }, () => count(item.value.refused))),
   );
-  const heads = [["Limit", null], ["Rate", "number"], ["Refused in 1 h", "number"]].map(([text, kind]) => h("th", { scope: "col", class: kind }, text));
+  const heads = [["Limit", null], ["Rate", "number"], ["Refused in this term", "number"]].map(([text, kind]) => h("th", { scope: "col", class: kind }, text));
   return panel("Limits", h("table", { class: "rows narrow", hidden: () => !row()?.limits.length }, h("caption", null, "Limits of this store"), h("thead", null, h("tr", null, ...heads)), body), () => (row()?.limits.length ? "" : empty("No limit of its own.")));
 }
 

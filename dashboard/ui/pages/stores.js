@@ -28,7 +28,7 @@ const COLUMNS = [
   { name: "score", head: "Score", number: true, order: (row) => row.region_score, cell: (item) => () => bytes(item.value.region_score) },
   { name: "slow", head: "Slow", number: true, order: (row) => row.slow_score, cell: (item) => () => count(item.value.slow_score) },
   { name: "snapshots", head: "Snaps in/out", number: true, order: (row) => row.receiving_snaps, cell: (item) => () => `${count(item.value.receiving_snaps)} / ${count(item.value.sending_snaps)}` },
-  { name: "limits", head: "Refused 1 h", number: true, order: (row) => refused(row), cell: (item) => () => count(refused(item.value)) },
+  { name: "limits", head: "Refused", number: true, order: (row) => refused(row), cell: (item) => () => count(refused(item.value)) },
   { name: "version", head: "Version", order: (row) => row.version, cell: (item) => () => item.value.version || "?" },
   { name: "heard", head: "Heard", number: true, order: (row) => row.last_heartbeat_ms, cell: (item) => ago(() => item.value.last_heartbeat_ms) },
 ];
@@ -132,4 +132,4 @@ const labels = (row) => Object.entries(row.labels).map(([name, value]) => `${nam
 /** @param {StoreRow} row */
 const ratio = (row) => (known(row.used_bytes) && known(row.capacity_bytes) && row.capacity_bytes > 0 ? row.used_bytes / row.capacity_bytes : null);
 /** @param {StoreRow} row */
-const refused = (row) => row.limits.reduce((/** @type {number | null} */ sum, it) => (it.refused_1h === null ? sum : (sum ?? 0) + it.refused_1h), null);
+const refused = (row) => row.limits.reduce((/** @type {number | null} */ sum, it) => (it.refused === null ? sum : (sum ?? 0) + it.refused), null);

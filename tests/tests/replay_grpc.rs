@@ -160,7 +160,7 @@ async fn replay(raise: Raise) -> Result<()> {
                 wrong.push(format!("n {} {} no longer differs: strike it from the list", row.n, row.rpc));
             }
             Some(listed) => {
-                let listed = raised(&rpc, &listed.outcome, raise)?;
+                let listed = Mask::recorded().outcome(&row.rpc, &raised(&rpc, &listed.outcome, raise)?);
                 let found = compare::differences(&listed, &ours);
                 if !found.is_empty() {
                     wrong.push(format!(

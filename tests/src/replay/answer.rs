@@ -53,6 +53,13 @@ impl Names {
         self
     }
 
+    /// A member's default name, which comes from its machine's.
+    #[must_use]
+    pub fn of_host(mut self, name: &str) -> Names {
+        self.0.push((name.to_owned(), "<default name>"));
+        self
+    }
+
     fn mask(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, (name, mask)| text.replace(name, mask))
     }

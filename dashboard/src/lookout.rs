@@ -94,7 +94,6 @@ impl Lookout {
         let mut series = Series::default();
         let step = Duration::from_millis(STEP_MS);
         let mut sample_at = Instant::now();
-        let mut look_at = Instant::now();
         let mut stirred = source.stirred();
         while !stop.is_cancelled() {
             let now = Instant::now();
@@ -107,7 +106,7 @@ impl Lookout {
             if (depth == Depth::Rows || sampled) && !self.look(&source, depth, &mut series, sampled).await {
                 self.failed.fetch_add(1, Relaxed);
             }
-            look_at = (look_at + INTERVAL).max(Instant::now());
+            let look_at = (now + INTERVAL).max(Instant::now());
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep_until(look_at), if self.is_watched() => {}

@@ -16,11 +16,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::Router;
-use dashboard::model::{MemberRow, View};
-use dashboard::{Dashboard, Depth, Look, Options, Source};
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::{Router, middleware};
+use dashboard::model::{ApiError, MemberRow, View};
+use dashboard::{Dashboard, Depth, Look, Options, Source, answer};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use http::{Method, Response, StatusCode};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -63,8 +67,21 @@ pub fn start(gate: &Gate, api: &Router, stop: &CancellationToken) -> io::Result<
     }
     let options = Options { version: crate::OWN_VERSION, page: config.enabled, prefix, panic_word };
     let dashboard = Dashboard::start(source, options, stop.clone())?;
+    let api = api.clone().layer(middleware::from_fn(only_read));
     let nested = dashboard.prefixes().iter().fold(Router::new(), |all, at| all.nest(at, api.clone()));
     Ok(dashboard.router().merge(nested))
+}
+
+/// What is reached through the page's own places can be read, and changes nothing.
+async fn only_read(request: Request, next: Next) -> Response<Body> {
+    let mut response = if matches!(*request.method(), Method::GET | Method::HEAD) {
+        next.run(request).await
+    } else {
+        let error = ApiError::new("METHOD_NOT_ALLOWED", "the page only reads: GET");
+        answer::error(StatusCode::METHOD_NOT_ALLOWED, &error)
+    };
+    answer::secure(response.headers_mut());
+    response
 }
 
 /// This member, as its page sees it.

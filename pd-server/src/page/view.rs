@@ -157,8 +157,8 @@ fn figures(rates: Rates, sight: &Sight) -> Vec<Figure> {
     let stores = sight.stores.iter().filter(|row| row.state != StoreState::Tombstone);
     let up = stores.clone().filter(|row| stores::is_up(row)).count();
     let heard: Vec<_> = stores.clone().filter_map(|row| row.used_bytes.zip(row.capacity_bytes)).collect();
-    let used = heard.iter().map(|(used, _)| *used as f64).sum::<f64>();
-    let capacity = heard.iter().map(|(_, capacity)| *capacity as f64).sum::<f64>();
+    let used = heard.iter().map(|(used, _)| used).sum::<u64>() as f64;
+    let capacity = heard.iter().map(|(_, capacity)| capacity).sum::<u64>() as f64;
     let unheard = stores.clone().count() - heard.len();
     let of_capacity = match (capacity > 0.0, unheard) {
         (false, _) => None,

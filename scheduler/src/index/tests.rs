@@ -159,6 +159,9 @@ fn as_report(blow: &Blow) -> RegionReport {
     let mut report = report(blow.id, &start, &end, (blow.conf_ver, blow.version), &blow.peers);
     report.term = blow.term;
     report.size_bytes = blow.size_mib << 20;
+    if blow.size_mib == 0 && blow.term.is_multiple_of(2) {
+        report.keys = 0;
+    }
     if let (true, Some(last)) = (blow.pending, blow.peers.len().checked_sub(1)) {
         report.pending = vec![report.meta.peers[last].id];
         report.down = vec![DownPeer { peer: report.meta.peers[last].id, seconds: blow.term }];
@@ -203,12 +206,11 @@ impl Model {
             }
             if report.size_bytes == 0 {
                 report.size_bytes = old.size_bytes;
-                report.keys = old.keys;
+                report.keys = if report.keys == 0 { old.keys } else { report.keys };
             }
         }
         if report.size_bytes == 0 {
             report.size_bytes = 1 << 20;
-            report.keys = 0;
         }
         self.regions.retain(|_, o| !Self::overlaps(&o.meta, &report.meta));
         self.regions.insert(meta.id.0, report);

@@ -7,19 +7,11 @@ use semver::Version;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::document;
 use super::items::{self, Duty, Item};
 use super::record::{Change, Temporary, caller};
 use super::setting::SettingError;
 use super::settings::{LabelProperty, SchedulerEntry, Settings, StoreLimit};
-use crate::cluster::parse_version;
-
-/// Store limits that are kept: more stores than a cluster has, gone ones included.
-const STORE_LIMITS_MAX: usize = 10_000;
-/// Schedulers that are listed: far more than there are kinds.
-const SCHEDULERS_MAX: usize = 256;
-/// Label properties that are kept.
-const LABEL_PROPERTIES_MAX: usize = 1_000;
+use super::{document, own};
 
 /// The configuration as it is to become. Reads as [`Settings`].
 pub struct Draft {
@@ -60,12 +52,7 @@ impl Draft {
             // As in tikv/pd: nothing is said, nothing is changed.
             return Ok(());
         }
-        let value = item.kind.accept(item, value)?;
-        item.range.check(item, &value)?;
-        if name == "cluster-version" {
-            self.set_cluster_version(&parse_version(value.as_str().unwrap_or_default())?);
-            return Ok(());
-        }
+        let value = item.accept(value)?;
         if self.kept(name) == Some(&value) {
             return Ok(());
         }
@@ -84,9 +71,7 @@ impl Draft {
         for (name, value) in values {
             let name = format!("{section}.{name}");
             match (items::shown(&name), value) {
-                (Some(_), Value::Object(limits)) if name == "schedule.store-limit" => {
-                    self.set_limits(limits)?
-                }
+                (Some(_), limits) if name == "schedule.store-limit" => self.set_limits(limits)?,
                 // What was read is sent back: nothing changes.
                 (Some(item), _) if item.duty == Duty::Own && self.kept(&name) == Some(value) => {}
                 (Some(_), _) => self.set(&name, value)?,
@@ -103,8 +88,7 @@ impl Draft {
     /// As [`Draft::set`], and that the item cannot be changed for some time only.
     pub fn set_until(&mut self, name: &str, value: &Value, until_ms: u64) -> Result<(), SettingError> {
         let (name, item) = find_temporary(name)?;
-        let value = item.kind.accept(item, value)?;
-        item.range.check(item, &value)?;
+        let value = item.accept(value)?;
         let temporary = Temporary { value, until_ms, by: self.by.clone() };
         self.settings.record.temporary.insert(name.to_owned(), temporary);
         self.touched.insert(name);
@@ -138,44 +122,19 @@ impl Draft {
     /// Gives a store a limit of its own.
     ///
     /// # Errors
-    /// Too many stores have one.
+    /// Below 0, or too many stores have one.
     pub fn set_store_limit(&mut self, store: u64, limit: StoreLimit) -> Result<(), SettingError> {
         let mut limits = self.store_limits();
         limits.insert(store, limit);
-        if limits.len() > STORE_LIMITS_MAX {
-            return Err(SettingError::TooMany { item: "store-limit", max: STORE_LIMITS_MAX });
-        }
-        self.put_store_limits(&limits);
-        Ok(())
+        self.put_own("schedule.store-limit", &own::store_limits(&limits))
     }
 
     /// Takes a store's own limit away.
     pub fn forget_store_limit(&mut self, store: u64) {
         let mut limits = self.store_limits();
         if limits.remove(&store).is_some() {
-            self.put_store_limits(&limits);
+            self.put("schedule.store-limit", own::store_limits(&limits));
         }
-    }
-
-    /// Limits of stores as they are shown: those that say nothing new are passed over, since every store is shown with one.
-    fn set_limits(&mut self, limits: &Map<String, Value>) -> Result<(), SettingError> {
-        let wrong = |id: &str| SettingError::Form {
-            item: "store-limit",
-            reason: format!(
-                "{id:?} is to be a store's id with add-peer and remove-peer, numbers of at least 0"
-            ),
-        };
-        for (id, value) in limits {
-            let store = id.parse().map_err(|_| wrong(id))?;
-            let limit = StoreLimit::deserialize(value).map_err(|_| wrong(id))?;
-            if limit.add_peer < 0.0 || limit.remove_peer < 0.0 {
-                return Err(wrong(id));
-            }
-            if limit != self.store_limit(store) {
-                self.set_store_limit(store, limit)?;
-            }
-        }
-        Ok(())
     }
 
     /// Replaces the list of schedulers.
@@ -183,11 +142,7 @@ impl Draft {
     /// # Errors
     /// Too many.
     pub fn set_schedulers(&mut self, entries: &[SchedulerEntry]) -> Result<(), SettingError> {
-        if entries.len() > SCHEDULERS_MAX {
-            return Err(SettingError::TooMany { item: "schedulers-v2", max: SCHEDULERS_MAX });
-        }
-        self.put("schedule.schedulers-v2", entries.iter().map(scheduler_value).collect());
-        Ok(())
+        self.put_own("schedule.schedulers-v2", &own::schedulers(entries))
     }
 
     /// Gives a label a meaning, such as `reject-leader`.
@@ -200,11 +155,7 @@ impl Draft {
         if !labels.contains(&label) {
             labels.push(label);
         }
-        if all.values().map(Vec::len).sum::<usize>() > LABEL_PROPERTIES_MAX {
-            return Err(SettingError::TooMany { item: "label-property", max: LABEL_PROPERTIES_MAX });
-        }
-        self.put_label_properties(&all);
-        Ok(())
+        self.put_own("label-property", &own::label_properties(&all))
     }
 
     /// Takes a label's meaning away. That it has none is no error.
@@ -214,19 +165,9 @@ impl Draft {
             labels.retain(|known| known != label);
         }
         all.retain(|_, labels| !labels.is_empty());
-        self.put_label_properties(&all);
-    }
-
-    /// What must hold between items.
-    pub(super) fn check(&self) -> Result<(), SettingError> {
-        let isolation = self.text("replication.isolation-level");
-        if !isolation.is_empty() && !self.location_labels().iter().any(|label| label == isolation) {
-            return Err(SettingError::Isolation);
+        if all != self.label_properties() {
+            self.put("label-property", own::label_properties(&all));
         }
-        if self.number("schedule.low-space-ratio") <= self.number("schedule.high-space-ratio") {
-            return Err(SettingError::SpaceRatios);
-        }
-        Ok(())
     }
 
     /// The names of what has changed; none if it is as before.
@@ -240,21 +181,25 @@ impl Draft {
         self.settings
     }
 
-    fn put_store_limits(&mut self, limits: &BTreeMap<u64, StoreLimit>) {
-        let shown = limits.iter().map(|(id, limit)| (id.to_string(), limit.to_value()));
-        self.put("schedule.store-limit", shown.collect());
+    /// Limits of stores as they are shown: those that say nothing new are passed over, since every store is shown with one.
+    fn set_limits(&mut self, limits: &Value) -> Result<(), SettingError> {
+        let Some(item) = items::shown("schedule.store-limit") else { return Ok(()) };
+        let limits: BTreeMap<u64, StoreLimit> =
+            BTreeMap::deserialize(item.accept(limits)?).unwrap_or_default();
+        for (store, limit) in limits {
+            if limit != self.store_limit(store) {
+                self.set_store_limit(store, limit)?;
+            }
+        }
+        Ok(())
     }
 
-    fn put_label_properties(&mut self, all: &BTreeMap<String, Vec<LabelProperty>>) {
-        let label = |label: &LabelProperty| {
-            [("key", &label.key), ("value", &label.value)]
-                .into_iter()
-                .map(|(name, text)| (name.to_owned(), Value::from(text.as_str())))
-                .collect::<Value>()
-        };
-        let shown =
-            all.iter().map(|(kind, labels)| (kind.clone(), labels.iter().map(label).collect::<Value>()));
-        self.put("label-property", shown.collect());
+    /// Puts a value of an item with a form of its own, once that is checked.
+    fn put_own(&mut self, name: &'static str, value: &Value) -> Result<(), SettingError> {
+        if let Some(item) = items::shown(name) {
+            self.put(name, item.accept(value)?);
+        }
+        Ok(())
     }
 
     fn put(&mut self, name: &'static str, value: Value) {
@@ -266,36 +211,6 @@ impl Draft {
         let change = Change { at_ms: self.now_ms, by: self.by.clone(), from_file: false };
         self.settings.record.changed.insert(name.to_owned(), change);
     }
-}
-
-impl StoreLimit {
-    /// As the configuration shows it: whole numbers without a fraction.
-    pub fn to_value(self) -> Value {
-        let rate = |rate: f64| {
-            // Whole and far below what a float tells apart: the cast is exact.
-            if rate.fract() == 0.0 && rate.abs() < 1e15 {
-                Value::from(rate as i64)
-            } else {
-                Value::from(rate)
-            }
-        };
-        [("add-peer", rate(self.add_peer)), ("remove-peer", rate(self.remove_peer))]
-            .into_iter()
-            .map(|(name, rate)| (name.to_owned(), rate))
-            .collect()
-    }
-}
-
-fn scheduler_value(entry: &SchedulerEntry) -> Value {
-    [
-        ("type", Value::from(entry.kind.as_str())),
-        ("args", entry.args.as_deref().map_or(Value::Null, Value::from)),
-        ("disable", Value::Bool(entry.disable)),
-        ("args-payload", Value::from(entry.args_payload.as_str())),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect()
 }
 
 /// The item with this name: the whole one, or its last part alone.

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use toml::{Table, Value};
+use serde_json::Value;
+use toml::Table;
 
 use super::ConfigError;
-use super::items::{self, Item};
+use super::items;
 use super::settings::Stated;
 
-/// The file's values by their paths, each of the right kind.
+/// The file's values by their paths, each of the right kind and in the form in which it is shown.
 #[derive(Debug, Default)]
 pub(super) struct File {
     values: BTreeMap<String, Value>,
@@ -43,18 +44,14 @@ impl File {
 
     /// The keys that are known and have no effect yet.
     pub(super) fn without_effect(&self) -> Vec<String> {
-        let idle = |path: &&String| items::in_file(path).is_some_and(|item| !item.duty.has_effect());
+        let idle = |path: &&String| items::in_file(path).is_some_and(|item| !item.has_effect());
         self.values.keys().filter(idle).cloned().collect()
     }
 
-    /// What it gives, by names in JSON and in the form in which it is shown. An empty text gives nothing.
+    /// What it gives, by names in JSON. An empty text gives nothing.
     pub(super) fn stated(&self) -> Stated {
-        let shown = |(path, value): (&String, &Value)| {
-            let item = items::in_file(path)?;
-            let value = item.kind.from_toml(value).ok().filter(|value| value.as_str() != Some(""))?;
-            Some((item.shown?, value))
-        };
-        self.values.iter().filter_map(shown).collect()
+        let given = self.values.iter().filter(|(_, value)| value.as_str() != Some(""));
+        given.filter_map(|(path, value)| Some((items::in_file(path)?.shown?, value.clone()))).collect()
     }
 
     pub(super) fn text(&self, path: &str) -> Option<&str> {
@@ -66,10 +63,14 @@ impl File {
             let path = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
             match (items::in_file(&path), value) {
                 (Some(item), value) => {
-                    check(item, &value).map_err(|reason| ConfigError::Value { key: path.clone(), reason })?;
+                    let value = item
+                        .accept_toml(&value)
+                        .map_err(|reason| ConfigError::Value { key: path.clone(), reason })?;
                     self.values.insert(path, value);
                 }
-                (None, Value::Table(inner)) if items::is_table(&path) => self.take_table(&path, inner)?,
+                (None, toml::Value::Table(inner)) if items::is_table(&path) => {
+                    self.take_table(&path, inner)?
+                }
                 (None, _) => {
                     let nearest = items::nearest(&path);
                     return Err(ConfigError::UnknownKey { key: path, nearest });
@@ -78,13 +79,4 @@ impl File {
         }
         Ok(())
     }
-}
-
-fn check(item: &Item, value: &Value) -> Result<(), String> {
-    let value = item.kind.from_toml(value)?;
-    // An empty text stands for the default.
-    if value.as_str() == Some("") {
-        return Ok(());
-    }
-    item.range.check(item, &value).map_err(|error| error.to_string())
 }

@@ -7,7 +7,9 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::kind::Kind;
+use super::own;
 use super::range::Range;
+use super::setting::SettingError;
 
 /// An item of the configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,10 +107,44 @@ pub(super) fn nearest(path: &str) -> Option<&'static str> {
 }
 
 impl Item {
+    /// It does something in this version.
+    pub fn has_effect(&self) -> bool {
+        match self.duty {
+            Duty::Start | Duty::Here | Duty::Live => true,
+            Duty::Own => matches!(self.path, "schedule.store-limit" | "schedule.schedulers"),
+            Duty::Idle | Duty::Kept | Duty::Blank => false,
+        }
+    }
+
     /// The last part of its name in JSON.
     pub fn short(&self) -> &'static str {
         let name = self.shown.unwrap_or(self.path);
         name.rsplit('.').next().unwrap_or(name)
+    }
+
+    /// Takes a value that was sent as JSON: gives it the form in which it is kept, and checks it.
+    ///
+    /// # Errors
+    /// Another kind or form of value, or one outside of the range.
+    pub fn accept(&self, value: &Value) -> Result<Value, SettingError> {
+        self.check(&self.kind.accept(self, value)?)
+    }
+
+    /// Takes a value of the file.
+    pub(super) fn accept_toml(&self, value: &toml::Value) -> Result<Value, String> {
+        let value = self.kind.read_toml(value)?;
+        // An empty text stands for the default.
+        if value.as_str() == Some("") {
+            return Ok(value);
+        }
+        let value = self.check(&value).map_err(|error| error.to_string())?;
+        Ok(own::of_file(self, value))
+    }
+
+    fn check(&self, value: &Value) -> Result<Value, SettingError> {
+        let value = own::form(self, value)?;
+        self.range.check(self, &value)?;
+        Ok(value)
     }
 
     /// The first part of its name.
@@ -123,14 +159,6 @@ impl Duty {
         match self {
             Self::Live | Self::Kept | Self::Own => true,
             Self::Start | Self::Idle | Self::Here | Self::Blank => false,
-        }
-    }
-
-    /// It does something in this version.
-    pub fn has_effect(self) -> bool {
-        match self {
-            Self::Start | Self::Here | Self::Live => true,
-            Self::Idle | Self::Kept | Self::Own | Self::Blank => false,
         }
     }
 }
@@ -208,9 +236,7 @@ mod tests {
             if item.default.is_null() {
                 continue;
             }
-            let accepted = item.kind.accept(item, &item.default);
-            assert_eq!(accepted.as_ref(), Ok(&item.default), "{name}");
-            assert_eq!(item.range.check(item, &item.default), Ok(()), "{name}");
+            assert_eq!(item.accept(&item.default).as_ref(), Ok(&item.default), "{name}");
         }
     }
 

@@ -116,7 +116,7 @@ impl Kind {
     ///
     /// # Errors
     /// Another kind of value; says what is expected.
-    pub(super) fn from_toml(self, value: &Toml) -> Result<Value, String> {
+    pub(super) fn read_toml(self, value: &Toml) -> Result<Value, String> {
         let expected = |what: &str| Err(format!("{what} is expected, not {value}"));
         match (self, value) {
             (Self::Any, _) => Ok(to_json(value)),

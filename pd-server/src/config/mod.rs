@@ -12,6 +12,7 @@ pub mod items;
 mod kind;
 mod online;
 mod origin;
+mod own;
 mod range;
 mod record;
 mod setting;
@@ -242,6 +243,8 @@ impl Config {
             accept_clock: flags.accept_clock,
             without_effect: file.without_effect(),
         };
+        // It may become what the group begins with.
+        Settings::first(&config.stated).check().map_err(|error| wrong("configuration", error.to_string()))?;
         Ok(config)
     }
 }

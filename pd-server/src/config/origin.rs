@@ -97,13 +97,10 @@ impl ItemView {
     /// When a change of it counts.
     pub fn effect(&self) -> Effect {
         match self.item.duty {
-            Duty::Here | Duty::Live => Effect::AtOnce,
-            // Limits and schedulers act; what the other routes keep is shown.
-            Duty::Own if matches!(self.name, "schedule.store-limit" | "schedule.schedulers-v2") => {
-                Effect::AtOnce
-            }
             Duty::Start => Effect::AtStart,
-            Duty::Own | Duty::Kept | Duty::Idle | Duty::Blank => Effect::None,
+            Duty::Here | Duty::Live | Duty::Own | Duty::Kept | Duty::Idle | Duty::Blank => {
+                if self.item.has_effect() { Effect::AtOnce } else { Effect::None }
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use tracing::warn;
 
 use super::record::{Record, Temporary};
+use super::setting::SettingError;
 use super::value::parse_duration;
 use super::{document, items};
 use crate::state::Revision;
@@ -82,10 +83,9 @@ impl Settings {
     ) -> Self {
         let mut kept = Map::new();
         for (name, item) in items::replicated() {
-            let usable = document::get(found, name).and_then(|value| match item.kind.accept(item, value) {
-                Ok(value) if value == item.default => Some(value),
-                Ok(value) => item.range.check(item, &value).is_ok().then_some(value),
-                Err(_) => None,
+            let usable = document::get(found, name).and_then(|value| {
+                let accepted = item.accept(value).ok();
+                accepted.or_else(|| (*value == item.default).then(|| value.clone()))
             });
             if usable.is_none() && document::get(found, name).is_some() {
                 warn!(
@@ -100,6 +100,18 @@ impl Settings {
         let mut settings = Self { revision, kept, record, in_force: BTreeMap::new() };
         settings.judge_temporary(now_ms);
         settings
+    }
+
+    /// What must hold between items.
+    pub(super) fn check(&self) -> Result<(), SettingError> {
+        let isolation = self.text("replication.isolation-level");
+        if !isolation.is_empty() && !self.location_labels().iter().any(|label| label == isolation) {
+            return Err(SettingError::Isolation);
+        }
+        if self.number("schedule.low-space-ratio") <= self.number("schedule.high-space-ratio") {
+            return Err(SettingError::SpaceRatios);
+        }
+        Ok(())
     }
 
     /// The items that `found` lacks.
@@ -285,7 +297,6 @@ impl Settings {
             enable_replace_offline_replica: self.flag("schedule.enable-replace-offline-replica"),
             enable_make_up_replica: self.flag("schedule.enable-make-up-replica"),
             enable_remove_extra_replica: self.flag("schedule.enable-remove-extra-replica"),
-            ..scheduler::Config::default()
         }
     }
 }

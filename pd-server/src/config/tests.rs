@@ -72,14 +72,14 @@ fn flags_win_over_the_file() {
     assert_eq!(stated("schedule.leader-schedule-limit"), Some(8.into()));
     assert_eq!(stated("replication.location-labels"), Some("zone,host".into()));
     assert_eq!(stated("replication.max-replicas"), Some(5.into()));
+    let schedulers = stated("schedule.schedulers-v2").unwrap();
+    assert_eq!(
+        schedulers.as_array().map(Vec::len),
+        Some(5),
+        "the file adds to the default ones: {schedulers}"
+    );
     assert_eq!(config.flagged.into_iter().collect::<Vec<_>>(), ["client-urls", "log.level", "name"]);
-    let idle = [
-        "labels",
-        "lease",
-        "replication.location-labels",
-        "schedule.hot-region-schedule-limit",
-        "schedule.schedulers",
-    ];
+    let idle = ["labels", "lease", "replication.location-labels", "schedule.hot-region-schedule-limit"];
     assert_eq!(config.without_effect, idle);
 }
 
@@ -114,6 +114,19 @@ fn what_is_wrong_is_named() {
             "",
             "[replication]\nmax-replicas = 0",
             "replication.max-replicas: max-replicas should between 1 and 64",
+        ),
+        ("", "[replication]\nisolation-level = 'rack'", "isolation-level must be one of location-labels"),
+        ("", "[schedule]\nlow-space-ratio = 0.5", "low-space-ratio should be larger than high-space-ratio"),
+        (
+            "",
+            "cluster-version = '8'",
+            "cluster-version: [PD:semver:ErrSemverNewVersion]8 is not in dotted-tri",
+        ),
+        ("", "[schedule.store-limit.x]\nadd-peer = 1", "schedule.store-limit: store-limit: an object"),
+        (
+            "",
+            "[[schedule.schedulers]]\nkind = 'x'",
+            "schedule.schedulers: schedulers-v2: a list of objects with type",
         ),
         ("", "quota-backend-bytes = 'much'", "quota-backend-bytes: \"much\" is no size"),
         ("", "[log]\nlevel = 'loud'", "log.level: \"loud\" is none of debug"),

@@ -53,6 +53,7 @@ pub use planner::{IdRange, Planner, SplitGrant, SplitIds};
 pub use producers::{CheckerName, Pause, SchedulerName, SchedulerState};
 pub use refusal::{Refusal, RefusalKind};
 pub use survey::{
-    By, Cell, CellTrouble, ClusterHealth, Drain, Finding, FindingKind, FindingSubject, Heard, KeyMap, MapRequest,
-    RegionCause, RegionTrouble, RepairStop, Standing, StoreStanding, StoreTrouble, Survey, TroubleKinds,
+    By, Cell, CellTrouble, ClusterHealth, Drain, Finding, FindingKind, FindingSubject, Heard, KeyMap,
+    MapRequest, RegionCause, RegionTrouble, RepairStop, Standing, StoreStanding, StoreTrouble, Survey,
+    TroubleKinds,
 };

@@ -32,7 +32,7 @@ use sums::{PageSum, Troubled};
 
 /// Totals of pages that did not change are read anew in this many refreshes, a part of them each time: sizes and flows
 /// change with each heartbeat, and those come once a minute.
-const TURNS: usize = 16;
+const TURNS: usize = 32;
 /// A leader that has not heard of everything after this long says so as a problem, not as learning: three times the
 /// silence after which a Store counts as disconnected.
 pub(crate) const LEARNING_MS_MAX: u64 = 60_000;

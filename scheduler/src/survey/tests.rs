@@ -4,7 +4,7 @@ use super::*;
 use crate::index::report;
 use crate::model::{DownPeer, NodeState, Peer, PeerId, RegionReport, StoreId, StoreMeta, StoreStats};
 use crate::refusal::RefusalKind;
-use crate::{Config, Planner};
+use crate::{Config, OperatorRequest, Planner};
 
 /// A planner and its survey; time goes on as told.
 struct Scene {
@@ -180,6 +180,13 @@ fn a_drain_without_a_place_is_blocked_by_the_planner_s_own_reason() {
     assert_eq!(drain.reason.as_ref().map(crate::Refusal::kind), Some(RefusalKind::NoTarget));
     assert_eq!(drain.subjects[0], FindingSubject::Store(StoreId(3)));
     assert!(!found.iter().any(|f| f.kind == FindingKind::RepairBlocked), "told once: {found:?}");
+    // One that goes on.
+    let leads = OperatorRequest::TransferLeader { region: RegionId(1), to: StoreId(2) };
+    scene.planner.add_operator(scene.now, leads).unwrap();
+    let found = scene.health().findings;
+    assert!(!found.iter().any(|f| f.kind == FindingKind::DrainBlocked), "{found:?}");
+    scene.planner.cancel_operator(scene.now, RegionId(1)).unwrap();
+    assert!(scene.health().findings.iter().any(|f| f.kind == FindingKind::DrainBlocked));
     // A place for it.
     put_store(&mut scene.planner, 4, NodeState::Serving, scene.now);
     scene.stores.push(4);
@@ -215,6 +222,11 @@ fn a_peer_that_its_leader_misses_is_told_with_its_store() {
     assert_eq!(found.subjects, [FindingSubject::Region(RegionId(3))]);
     // The seconds grow, the time stays.
     scene.reports[2].down[0].seconds = 50;
+    scene.pass(10);
+    scene.beat_regions();
+    assert_eq!(scene.only().since, found.since);
+    // So it does when its page changes for another Region.
+    scene.reports[3].leader = scene.reports[3].meta.peers[2];
     scene.pass(10);
     scene.beat_regions();
     assert_eq!(scene.only().since, found.since);

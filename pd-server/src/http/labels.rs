@@ -48,13 +48,12 @@ async fn labels(State(gate): State<Gate>) -> Response<Body> {
 /// Stores with a label whose key and value match the patterns `name` and `value`, whatever the case.
 async fn stores(State(gate): State<Gate>, query: Query) -> Response<Body> {
     let compile = |name: &str| {
-        pattern(&query.text(name)).map_err(|error| {
-            json::bad_request(&format!("[PD:regexp:ErrRegexpCompile]{name}: error parsing regexp: {error}"))
-        })
+        let refuse = |error| format!("[PD:regexp:ErrRegexpCompile]{name}: error parsing regexp: {error}");
+        pattern(&query.text(name)).map_err(refuse)
     };
     let (key, value) = match (compile("name"), compile("value")) {
         (Ok(key), Ok(value)) => (key, value),
-        (Err(answer), _) | (_, Err(answer)) => return answer,
+        (Err(text), _) | (_, Err(text)) => return json::bad_request(&text),
     };
     show(&gate, |record| {
         record.meta.labels.iter().any(|label| key.is_match(&label.key) && value.is_match(&label.value))

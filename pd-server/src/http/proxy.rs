@@ -185,14 +185,14 @@ async fn send(gate: &Gate, reached: Reached, request: Request) -> Result<Respons
     let v2 = is_v2(&request);
     let failed = |reason: &str| {
         let text = format!("[PD:apiutil:ErrRedirect]redirect failed: {reason}");
-        Err(refusal(v2, StatusCode::SERVICE_UNAVAILABLE, &text))
+        refusal(v2, StatusCode::SERVICE_UNAVAILABLE, &text)
     };
     let Some(outgoing) = outgoing(request, &authority, &gate.pd.members.own().name) else {
-        return failed("the path cannot be passed on");
+        return Err(failed("the path cannot be passed on"));
     };
     let (mut sender, connection) = match hyper::client::conn::http1::handshake(TokioIo::new(stream)).await {
         Ok(made) => made,
-        Err(error) => return failed(&error.to_string()),
+        Err(error) => return Err(failed(&error.to_string())),
     };
     // Ends when the answer is read to its end or dropped, or with the leader.
     tokio::spawn(async move {
@@ -205,7 +205,7 @@ async fn send(gate: &Gate, reached: Reached, request: Request) -> Result<Respons
     let answered = tokio::select! {
         answered = timeout(ANSWER_MAX, sender.send_request(outgoing)) => answered,
         // A leader that hangs answers nothing; who comes after it can.
-        _ = leadership.wait_for(leads_no_more) => return failed("the leader changed before it answered"),
+        _ = leadership.wait_for(leads_no_more) => return Err(failed("the leader changed before it answered")),
     };
     match answered {
         Ok(Ok(answer)) => {
@@ -216,8 +216,8 @@ async fn send(gate: &Gate, reached: Reached, request: Request) -> Result<Respons
             Ok(response)
         }
         Ok(Err(error)) if is_over_limit(&error) => Err(refusal(v2, StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE)),
-        Ok(Err(error)) => failed(&error.to_string()),
-        Err(_) => failed("the leader does not answer"),
+        Ok(Err(error)) => Err(failed(&error.to_string())),
+        Err(_) => Err(failed("the leader does not answer")),
     }
 }
 

@@ -49,10 +49,11 @@ impl Pass {
     /// Looks at the next page; false when there is none.
     pub fn page(&mut self, reader: &RegionReader, mut look: impl FnMut(&Glance<'_>)) -> bool {
         let Some(from) = self.next.take() else { return false };
-        let is_first = std::mem::take(&mut self.is_first);
+        // Between two pages Regions may have merged: one that reaches back over what was seen is left out. Only the one
+        // that holds the key to go on from can.
+        let mut may_reach_back = !std::mem::take(&mut self.is_first);
         self.next = reader.glance_page(&from, &self.end, |region| {
-            // Between two pages Regions may have merged: one that reaches back over what was seen is left out.
-            if is_first || region.start_key() >= from {
+            if !std::mem::take(&mut may_reach_back) || region.start_key() >= from {
                 look(region);
             }
         });

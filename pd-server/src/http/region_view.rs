@@ -50,8 +50,8 @@ pub struct PeerOut {
 
 #[derive(Serialize)]
 struct DownPeer {
-    down_seconds: u64,
     peer: PeerOut,
+    down_seconds: u64,
 }
 
 /// The name of a role and its number on the wire; none for 0, which is left out everywhere.
@@ -92,7 +92,7 @@ impl From<&RegionView> for Region {
             down_peers: view
                 .down
                 .iter()
-                .filter_map(|down| Some(DownPeer { down_seconds: down.seconds, peer: peer(down.peer)? }))
+                .filter_map(|down| Some(DownPeer { peer: peer(down.peer)?, down_seconds: down.seconds }))
                 .collect(),
             pending_peers: view.pending.iter().filter_map(|id| peer(*id)).collect(),
             cpu_usage: view.cpu_percent,

@@ -94,12 +94,21 @@ impl From<&Peer> for PeerMeta {
     }
 }
 
-/// The default rule as the configuration has it now, or the answer that rules are switched off.
-fn default_rule(gate: &Gate) -> Result<Rule, Response<Body>> {
+/// Rules are switched off.
+struct Disabled;
+
+impl Disabled {
+    fn answer(&self) -> Response<Body> {
+        let text = "[PD:placement:ErrPlacementDisabled]placement rules feature is disabled";
+        json::error(StatusCode::PRECONDITION_FAILED, text)
+    }
+}
+
+/// The default rule as the configuration has it now.
+fn default_rule(gate: &Gate) -> Result<Rule, Disabled> {
     let settings = gate.pd.online.now();
     if !settings.flag("replication.enable-placement-rules") {
-        let text = "[PD:placement:ErrPlacementDisabled]placement rules feature is disabled";
-        return Err(json::error(StatusCode::PRECONDITION_FAILED, text));
+        return Err(Disabled);
     }
     Ok(Rule {
         group_id: GROUP,
@@ -114,10 +123,10 @@ fn default_rule(gate: &Gate) -> Result<Rule, Response<Body>> {
     })
 }
 
-fn answer<T: Serialize>(rule: Result<Rule, Response<Body>>, made: impl FnOnce(Rule) -> T) -> Response<Body> {
+fn answer<T: Serialize>(rule: Result<Rule, Disabled>, made: impl FnOnce(Rule) -> T) -> Response<Body> {
     match rule {
         Ok(rule) => json::ok(&made(rule)),
-        Err(answer) => answer,
+        Err(disabled) => disabled.answer(),
     }
 }
 
@@ -148,8 +157,8 @@ async fn of_key(State(gate): State<Gate>, Path(key): Path<String>) -> Response<B
 async fn rule(State(gate): State<Gate>, Path((group, id)): Path<(String, String)>) -> Response<Body> {
     match default_rule(&gate) {
         Ok(rule) if group == GROUP && id == ID => json::ok(&rule),
-        Ok(_) => json::answer(StatusCode::NOT_FOUND, &()),
-        Err(answer) => answer,
+        Ok(_) => json::error(StatusCode::NOT_FOUND, "[PD:placement:ErrRuleNotFound]rule not found"),
+        Err(disabled) => disabled.answer(),
     }
 }
 
@@ -157,7 +166,7 @@ async fn group(State(gate): State<Gate>, Path(id): Path<String>) -> Response<Bod
     match default_rule(&gate) {
         Ok(_) if id == GROUP => json::ok(&Group { id: GROUP }),
         Ok(_) => json::answer(StatusCode::NOT_FOUND, &()),
-        Err(answer) => answer,
+        Err(disabled) => disabled.answer(),
     }
 }
 
@@ -185,7 +194,7 @@ fn bundle_of(group_id: String, rules: Option<Vec<Rule>>) -> Bundle {
 async fn fit(State(gate): State<Gate>, Path(id): Path<String>) -> Response<Body> {
     let rule = match default_rule(&gate) {
         Ok(rule) => rule,
-        Err(answer) => return answer,
+        Err(disabled) => return disabled.answer(),
     };
     let view = match find(&gate, &id).await {
         Ok(view) => view,

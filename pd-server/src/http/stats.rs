@@ -102,15 +102,16 @@ fn add(stats: &mut Stats, shares: &mut BTreeMap<u64, Share>, region: &Glance<'_>
 }
 
 fn spread(stats: &mut Stats, shares: &BTreeMap<u64, Share>) {
-    let by = |has: fn(&Share) -> bool, of: fn(&Share) -> u64| {
-        let there = shares.iter().filter(|(_, share)| has(share));
+    let of_those = |are_there: fn(&Share) -> u64, of: fn(&Share) -> u64| {
+        let there = shares.iter().filter(|(_, share)| are_there(share) > 0);
         Some(there.map(|(store, share)| (store.to_string(), of(share))).collect())
     };
-    let (leads, holds): (fn(&Share) -> bool, fn(&Share) -> bool) = (|s| s.leaders > 0, |s| s.peers > 0);
-    stats.store_leader_count = by(leads, |share| share.leaders);
-    stats.store_leader_size = by(leads, |share| share.leader_size);
-    stats.store_leader_keys = by(leads, |share| share.leader_keys);
-    stats.store_peer_count = by(holds, |share| share.peers);
-    stats.store_peer_size = by(holds, |share| share.peer_size);
-    stats.store_peer_keys = by(holds, |share| share.peer_keys);
+    let leading = |of| of_those(|share| share.leaders, of);
+    let holding = |of| of_those(|share| share.peers, of);
+    stats.store_leader_count = leading(|share| share.leaders);
+    stats.store_leader_size = leading(|share| share.leader_size);
+    stats.store_leader_keys = leading(|share| share.leader_keys);
+    stats.store_peer_count = holding(|share| share.peers);
+    stats.store_peer_size = holding(|share| share.peer_size);
+    stats.store_peer_keys = holding(|share| share.peer_keys);
 }

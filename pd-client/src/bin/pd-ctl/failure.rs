@@ -104,12 +104,12 @@ impl Failure {
         match self.kind {
             Kind::Typed if self.shows == Shows::Usage => "the usage above says what is expected".to_owned(),
             Kind::Typed => format!("`pd-ctl {root} --help` says what is expected"),
-            Kind::Refused(StatusCode::SERVICE_UNAVAILABLE) => {
-                "`pd-ctl status` tells whether the group has a leader; asking again may help".to_owned()
-            }
-            Kind::Refused(_) if self.words.contains("not bootstrapped") => {
+            Kind::Refused(_) if self.is_of_an_empty_cluster() => {
                 "the cluster is empty until its first store has started: start one with this PD as its endpoint"
                     .to_owned()
+            }
+            Kind::Refused(StatusCode::SERVICE_UNAVAILABLE) => {
+                "`pd-ctl status` tells whether the group has a leader; asking again may help".to_owned()
             }
             Kind::Refused(_) => format!("nothing was changed; {list}"),
             Kind::Nobody => {
@@ -117,5 +117,9 @@ impl Failure {
             }
             Kind::Here => "`pd-ctl -V` and the server's version may be too far apart".to_owned(),
         }
+    }
+
+    fn is_of_an_empty_cluster(&self) -> bool {
+        ["not bootstrapped", "no store has ever started"].iter().any(|words| self.words.contains(words))
     }
 }

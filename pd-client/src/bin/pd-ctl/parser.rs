@@ -137,7 +137,7 @@ fn complaint(root: &'static Command, words: &[String], error: &clap::Error) -> (
             &full,
             &path,
             &context(ContextKind::InvalidSubcommand).unwrap_or_default(),
-            context(ContextKind::SuggestedSubcommand).as_deref(),
+            &suggestions(error),
         ),
         ErrorKind::UnknownArgument if wrong_flag.starts_with('-') => {
             let text = match wrong_flag.strip_prefix("--") {
@@ -150,7 +150,7 @@ fn complaint(root: &'static Command, words: &[String], error: &clap::Error) -> (
             };
             Failure { words: text, ..Failure::usage() }
         }
-        ErrorKind::UnknownArgument => unknown(&full, &path, &wrong_flag, None),
+        ErrorKind::UnknownArgument => unknown(&full, &path, &wrong_flag, &[]),
         _ => {
             let first = error.to_string().lines().next().unwrap_or_default().to_owned();
             Failure { words: format!("{first}\n"), ..Failure::usage() }
@@ -159,9 +159,22 @@ fn complaint(root: &'static Command, words: &[String], error: &clap::Error) -> (
     (path, failure)
 }
 
+/// The commands that clap holds for similar.
+fn suggestions(error: &clap::Error) -> Vec<String> {
+    match error.get(ContextKind::SuggestedSubcommand) {
+        Some(ContextValue::String(one)) => vec![one.clone()],
+        Some(ContextValue::Strings(many)) => many.clone(),
+        _ => Vec::new(),
+    }
+}
+
 /// A word that is no command: tikv/pd's words for it at the top, and the help of the group elsewhere.
-fn unknown(full: &str, path: &[&'static str], word: &str, similar: Option<&str>) -> Failure {
+fn unknown(full: &str, path: &[&'static str], word: &str, similar: &[String]) -> Failure {
     let words = format!("unknown command \"{word}\" for \"{full}\"\n");
+    // What begins with another letter is seldom what was meant; the likeliest come last.
+    let initial = |text: &str| text.chars().next();
+    let likely = || similar.iter().rev().filter(|similar| initial(similar) == initial(word));
+    let similar = likely().find(|similar| similar.starts_with(word)).or_else(|| likely().next());
     let advice = match similar {
         Some(similar) => format!("did you mean `{full} {similar}`?"),
         None if is_of_tikv(path, word) => {

@@ -77,10 +77,12 @@ fn first_line(picture: &Picture, screen: &Screen, look: Look, now_ms: u64) -> Li
     let pulse = match (&picture.broken, screen.paused) {
         (_, true) => "paused".to_owned(),
         (Some(why), _) if age > STALE_MS => format!("reconnecting: {why}"),
+        _ if picture.heard_ms == 0 => "connecting".to_owned(),
         _ if age > STALE_MS => "no news".to_owned(),
         _ => "live".to_owned(),
     };
-    facts.push(if age > STALE_MS { format!("{pulse}, {} old", units::span(age)) } else { pulse });
+    let is_old = age > STALE_MS && picture.heard_ms > 0;
+    facts.push(if is_old { format!("{pulse}, {} old", units::span(age)) } else { pulse });
     let rest = units::plain(&format!("  {}", facts.join("  ")));
     Line::from(vec![
         Span::styled(format!("{shape} {word}"), fresh.add_modifier(Modifier::BOLD)),

@@ -9,12 +9,14 @@ import { ask, follow } from "./lib/stream.js";
 /** @typedef {import("./types.d.ts").StoreRow} StoreRow */
 /** @typedef {import("./types.d.ts").OperatorRow} OperatorRow */
 /** @template Row @typedef {{asOf: number, rows: Map<number, Row>}} Table */
-/** @typedef {"loading" | "open" | "broken" | "full" | "hidden" | "paused"} Link */
+/** @typedef {"loading" | "open" | "broken" | "full" | "crowded" | "hidden" | "paused"} Link */
 
 /** A broken stream is told after so long: a leader change is quicker. */
 const TELL_BROKEN_MS = 3_000;
 /** Data older than three intervals of one second is grey. */
 const STALE_MS = 3_500;
+/** Rows of one answer of a list, as many as the server gives. */
+const PAGE_ROWS = 1_000;
 /** Rows kept of one topic, far above what the server sends: a page open for days stays small. */
 const ROWS_MAX = 20_000;
 
@@ -81,7 +83,7 @@ function open() {
   stop = follow(topics, {
     message: ({ event, data }) => take(event, data),
     state: (state) => {
-      if (state !== "broken" || link.peek() !== "full") link.value = state;
+      link.value = state;
     },
     alive: () => (heard = performance.now()),
     hash: (hash) => (otherVersion.value = hash !== "" && own !== "" && hash !== own),
@@ -108,9 +110,15 @@ function tick() {
 /** Each topic once, when there is no room for a stream. @param {AbortSignal} signal */
 async function poll(signal) {
   for (const topic of topics) {
-    const answer = await ask(topic, signal);
+    const rows = topic === "stores" || topic === "operators";
+    const answer = await ask(rows ? `${topic}?limit=${PAGE_ROWS}` : topic, signal);
     heard = performance.now();
-    apply(topic, topic === "stores" || topic === "operators" ? { full: true, ...answer } : answer);
+    apply(topic, rows ? { ...answer, full: true } : answer);
+    for (let next = answer.next; rows && next; ) {
+      const more = await ask(`${topic}?limit=${PAGE_ROWS}&cursor=${encodeURIComponent(next)}`, signal);
+      apply(topic, more);
+      next = more.next;
+    }
   }
 }
 

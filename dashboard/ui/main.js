@@ -156,6 +156,7 @@ function notices() {
     const age = () => (live.health.peek() ? since(live.health.peek()?.as_of_ms) : "the server's HTML");
     if (live.link.value === "paused") add("paused", "learning", () => [h("strong", null, "Paused"), " at data of ", age(), ". Space goes on."]);
     else if (live.link.value === "full") add("full", "attention", () => ["The server is shedding admin work: it is asked every 10 s. Data of ", age(), "."]);
+    else if (live.link.value === "crowded") add("crowded", "learning", () => ["Other tabs of this browser are live: this one asks every 10 s. Data of ", age(), "."]);
     else if (live.trust.value === "reconnecting") add("broken", "attention", () => [h("strong", null, "Reconnecting"), ": this member does not answer. Data of ", age(), ". ", elsewhere()]);
     else if (live.trust.value === "stale") add("stale", "attention", () => [h("strong", null, "No news"), " from this member. Data of ", age(), "."]);
     if (health && health.leader === null) {

@@ -6,6 +6,8 @@ const API = globalThis.document?.documentElement.dataset.api || "pd/api/v2/";
 const RETRY_MS = [250, 500, 1_000, 2_000, 4_000];
 /** Polling when the server has no room for a stream. */
 const POLL_MS = 10_000;
+/** Streams of all tabs of this browser together: it has six connections to a server, and pages need some of them to load. */
+const TABS_MAX = 4;
 /** No byte for so long: the connection is dead even if nobody has said so. The server comments each 10 s. */
 const SILENCE_MS = 25_000;
 /** A line longer than this is no answer of ours. */
@@ -87,7 +89,7 @@ async function reach(path, options) {
 /**
  * Follows `topics` until it is told to stop.
  * @param {string[]} topics
- * @param {{message: (message: Message) => void, state: (state: "open" | "broken" | "full") => void, alive: () => void,
+ * @param {{message: (message: Message) => void, state: (state: "open" | "broken" | "full" | "crowded") => void, alive: () => void,
  *          hash: (hash: string) => void, poll: (signal: AbortSignal) => Promise<void>}} on
  * @returns {() => void} stops
  */
@@ -101,26 +103,40 @@ export function follow(topics, on) {
 async function run(topics, on, stop) {
   let tries = 0;
   let last = "";
+  const seen = (/** @type {string} */ id) => {
+    tries = 0;
+    last = id || last;
+  };
   while (!stop.aborted) {
-    let pause = RETRY_MS[Math.min(tries, RETRY_MS.length - 1)];
+    /** @type {"broken" | "full" | "crowded"} */
+    let state = "broken";
     try {
-      await read(topics, last, on, stop, (id) => {
-        tries = 0;
-        last = id || last;
-      });
-      if (!stop.aborted) on.state("broken");
+      if (!(await inPlace(() => read(topics, last, on, stop, seen)))) state = "crowded";
     } catch (error) {
-      if (stop.aborted) return;
-      const full = error instanceof Failure && error.status === 503;
-      on.state(full ? "full" : "broken");
-      if (full) {
-        pause = POLL_MS;
-        await on.poll(stop).catch(() => {});
-      }
+      if (error instanceof Failure && error.status === 503) state = "full";
     }
+    if (stop.aborted) return;
+    on.state(state);
+    if (state !== "broken") await on.poll(stop).catch(() => {});
+    await sleep(state === "broken" ? RETRY_MS[Math.min(tries, RETRY_MS.length - 1)] : POLL_MS, stop);
     tries += 1;
-    await sleep(pause, stop);
   }
+}
+
+/**
+ * Runs `body` in one of the places that all tabs share; false when all are taken. Without a secure origin tabs do not
+ * know of each other, and each has its stream while it is seen.
+ * @param {() => Promise<void>} body
+ * @returns {Promise<boolean>}
+ */
+async function inPlace(body) {
+  const locks = globalThis.navigator?.locks;
+  if (!locks) return body().then(() => true);
+  for (let place = 0; place < TABS_MAX; place += 1) {
+    const done = await locks.request(`stream ${place}`, { ifAvailable: true }, (lock) => (lock ? body().then(() => true) : false));
+    if (done) return true;
+  }
+  return false;
 }
 
 /** @param {string[]} topics @param {string} last @param {Parameters<typeof follow>[1]} on @param {AbortSignal} stop @param {(id: string) => void} seen */

@@ -267,13 +267,11 @@ impl Terminal {
         text(&self.shown.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Until these words were shown. Only letters that change are sent to a terminal, so blanks may be jumps.
+    /// Until these words stand on the screen, or have gone by on it.
     async fn shows(&self, words: &str) -> Result<()> {
-        let dense = |text: &str| without_escapes(text).split_whitespace().collect::<String>();
-        let wanted = dense(words);
         eventually(&format!("{words:?} on the screen"), PATIENCE, async || {
-            let shown = dense(&self.text());
-            ensure!(shown.contains(&wanted), "{shown}");
+            let (text, screen) = (self.text(), screen(&self.text()));
+            ensure!(text.contains(words) || screen.contains(words), "{screen}");
             Ok(())
         })
         .await
@@ -302,17 +300,48 @@ impl Terminal {
     }
 }
 
-/// The text without what moves the cursor and colours.
-fn without_escapes(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
+/// What a terminal shows after it was told this: only letters that change are sent, each at its place.
+fn screen(text: &str) -> String {
+    let mut rows = vec![vec![' '; 80]; 24];
+    let (mut row, mut column) = (0, 0);
     let mut letters = text.chars();
     while let Some(letter) = letters.next() {
-        if letter != '\u{1b}' {
-            plain.push(letter);
-        } else if letters.next() == Some('[') {
-            // Up to the letter that ends the sequence.
-            letters.by_ref().find(|c| ('@'..='~').contains(c));
+        match letter {
+            '\u{1b}' => {
+                if letters.next() != Some('[') {
+                    continue;
+                }
+                let mut numbers = String::new();
+                let end = letters.by_ref().find(|c| {
+                    numbers.push(*c);
+                    ('@'..='~').contains(c)
+                });
+                match end {
+                    Some('H') => {
+                        let place = numbers.trim_end_matches('H').split(';').map(|n| n.parse().unwrap_or(1));
+                        let place: Vec<usize> = place.collect();
+                        row = place.first().map_or(0, |row| row.saturating_sub(1));
+                        column = place.get(1).map_or(0, |column| column.saturating_sub(1));
+                    }
+                    Some('J') => rows.iter_mut().flatten().for_each(|cell| *cell = ' '),
+                    _ => {}
+                }
+            }
+            '\r' => column = 0,
+            '\n' => row += 1,
+            letter => {
+                if let Some(cell) = rows.get_mut(row).and_then(|cells| cells.get_mut(column)) {
+                    *cell = letter;
+                }
+                column += 1;
+            }
         }
     }
-    plain
+    rows.iter().map(|row| row.iter().collect::<String>().trim_end().to_owned() + "\n").collect()
+}
+
+#[test]
+fn letters_land_at_their_places() {
+    let shown = screen("\u{1b}[2J\u{1b}[1;1Hab\u{1b}[2;3H\u{1b}[1mx y\u{1b}[1;2Hc");
+    assert!(shown.starts_with("ac\n  x y\n"), "{shown}");
 }

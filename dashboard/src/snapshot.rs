@@ -28,7 +28,7 @@ pub struct Snapshot {
     pub cluster: Option<Cluster>,
     /// The figures, with series.
     pub stats: Option<Stats>,
-    /// Revision at which the series last grew.
+    /// Revision at which the series last grew, or figures were first known.
     pub series_revision: u64,
     pub(crate) store_table: Arc<Table>,
     pub(crate) operator_table: Arc<Table>,
@@ -100,6 +100,7 @@ impl Snapshot {
     /// The state after one more look. What it does not tell stays as it was, with its age.
     pub fn after(&self, look: Look, series: &Series, sampled: bool) -> Self {
         let revision = self.revision + 1;
+        let is_first = self.stats.is_none() && look.view.is_some();
         let mut next = Self {
             revision,
             as_of_ms: look.as_of_ms,
@@ -107,7 +108,7 @@ impl Snapshot {
             cluster_id: look.cluster_id.or_else(|| self.cluster_id.clone()),
             health: Some(look.own_health),
             members: Some(look.members),
-            series_revision: if sampled { revision } else { self.series_revision },
+            series_revision: if sampled || is_first { revision } else { self.series_revision },
             ..self.clone()
         };
         let Some(view) = look.view else {
@@ -157,6 +158,7 @@ impl Snapshot {
 
     fn rows(&self, table: &Table, since: Option<u64>, out: &mut String) -> bool {
         let Some(cluster) = &self.cluster else { return false };
+        let since = since.filter(|since| table.was_known_at(*since));
         out.push_str("{\"as_of_ms\":");
         out.push_str(&cluster.as_of_ms.to_string());
         out.push_str(",\"full\":");

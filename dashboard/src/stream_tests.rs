@@ -1,7 +1,7 @@
 //! One stream against snapshots that are made by hand.
 
 use super::*;
-use crate::model::{Health, MemberList, Severity, StoreRow};
+use crate::model::{Health, MemberList, Severity, StoreRow, View};
 use crate::series::Series;
 use crate::source::Look;
 use crate::tests::{a_store, a_view, health, members};
@@ -30,12 +30,16 @@ impl Tap {
     }
 
     fn show(&self, stores: Vec<StoreRow>) {
+        self.look(Some(a_view(stores)));
+    }
+
+    fn look(&self, view: Option<View>) {
         let look = Look {
             as_of_ms: 7,
             member: "pd-1".into(),
             cluster_id: None,
             own_health: health(Severity::Ok),
-            view: Some(a_view(stores)),
+            view,
             members: members(),
         };
         let next = self.publish.borrow().after(look, &Series::default(), false);
@@ -73,6 +77,19 @@ async fn first_everything_then_what_changed() {
     assert_eq!(tap.events().await, stores(7, false, &[moved], "", 2));
     tap.show(vec![one]);
     assert_eq!(tap.events().await, stores(7, false, &[], "2", 3));
+}
+
+#[tokio::test]
+async fn the_first_rows_are_all_rows_however_late_they_come() {
+    let mut tap = Tap::new(vec![Topic::Health, Topic::Stores], None, false, PACE);
+    tap.look(None);
+    assert!(!tap.events().await.contains("event: stores"));
+    tap.show(vec![a_store(1, "a:1")]);
+    let text = tap.events().await;
+    assert!(text.ends_with(&stores(7, true, &[a_store(1, "a:1")], "", 2)), "{text}");
+    tap.look(None);
+    let text = tap.events().await;
+    assert!(text.ends_with(&stores(7, false, &[], "", 3)), "the rows stay when the leader goes: {text}");
 }
 
 #[tokio::test]

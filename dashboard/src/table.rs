@@ -16,11 +16,14 @@ pub struct Table {
     gone: VecDeque<(u64, u64)>,
     /// Changes up to this revision may be forgotten.
     floor: u64,
+    /// The first revision with rows, known to be all.
+    began: Option<u64>,
 }
 
 impl Table {
     /// Takes the rows of a new revision.
     pub fn update<'a, R: Serialize + 'a>(&mut self, revision: u64, rows: impl Iterator<Item = (u64, &'a R)>) {
+        self.began.get_or_insert(revision);
         let mut old = std::mem::take(&mut self.rows);
         for (id, row) in rows {
             // A row that cannot be encoded would be a defect of its type; the others stay.
@@ -42,6 +45,11 @@ impl Table {
     /// Whether the changes since `revision` are all known.
     pub fn reaches_back_to(&self, revision: u64) -> bool {
         revision >= self.floor
+    }
+
+    /// Whether who was told everything up to `revision` was told rows at all.
+    pub fn was_known_at(&self, revision: u64) -> bool {
+        self.began.is_some_and(|began| began <= revision)
     }
 
     /// Writes rows and ids of what is gone since `revision` (none: all rows) as members of a JSON object.

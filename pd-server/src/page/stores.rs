@@ -1,31 +1,26 @@
 //! Stores as rows of the page.
 
-use std::time::Duration;
-
 use dashboard::model::{LimitRow, Liveness, NodeState, StoreRow, StoreState};
 use proto::metapb;
-use scheduler::LimitState;
+use scheduler::{LimitState, StoreStanding, StoreTrouble, Time};
 
 use super::view::Planned;
-use crate::cluster::{self, StoreRecord};
+use crate::cluster::StoreRecord;
 
-/// For so long after a change of the leader a store may have had no reason to send a heartbeat yet.
-const LEARNING: Duration = Duration::from_secs(20);
-
-/// A store as it is at `now_ms`, in ms since 1970.
-pub fn row(record: &StoreRecord, planned: &Planned, down_after: Duration, now_ms: u64) -> StoreRow {
+/// A store as it is; none when the planner does not know of it yet.
+pub fn row(record: &StoreRecord, planned: &Planned) -> Option<StoreRow> {
     let (meta, stats) = (&record.meta, record.stats.as_ref());
-    let known = planned.summaries.get(&meta.id);
+    let known = planned.stores.get(&meta.id)?;
     // Before its first heartbeat to this leader, its Regions are not known: 0 would be a lie.
-    let summary = known.map(|(summary, _)| summary).filter(|s| stats.is_some() || s.region_count > 0);
-    StoreRow {
+    let summary = Some(&known.summary).filter(|s| stats.is_some() || s.region_count > 0);
+    Some(StoreRow {
         id: meta.id,
         address: meta.address.clone(),
         status_address: meta.status_address.clone(),
         labels: meta.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect(),
         state: state(meta.node_state()),
         node_state: node_state(meta.node_state()),
-        liveness: liveness(record, planned.now.0, down_after, now_ms),
+        liveness: liveness(&known.standing, planned.now),
         used_bytes: stats.map(|stats| stats.used_size),
         available_bytes: stats.map(|stats| stats.available),
         capacity_bytes: stats.map(|stats| stats.capacity),
@@ -39,7 +34,7 @@ pub fn row(record: &StoreRecord, planned: &Planned, down_after: Duration, now_ms
         slow_score: stats.map(|stats| stats.slow_score).filter(|score| *score > 0),
         sending_snaps: stats.map(|stats| stats.sending_snap_count.into()),
         receiving_snaps: stats.map(|stats| stats.receiving_snap_count.into()),
-        limits: known.map(|(_, limits)| limits.iter().map(limit).collect()).unwrap_or_default(),
+        limits: known.limits.iter().map(limit).collect(),
         version: meta.version.clone(),
         started_ms: u64::try_from(meta.start_timestamp)
             .ok()
@@ -47,7 +42,7 @@ pub fn row(record: &StoreRecord, planned: &Planned, down_after: Duration, now_ms
             .map(|s| s.saturating_mul(1_000)),
         last_heartbeat_ms: heartbeat_ms(meta),
         blast: None,
-    }
+    })
 }
 
 /// Whether it counts as up: in service, and heard.
@@ -55,15 +50,14 @@ pub fn is_up(row: &StoreRow) -> bool {
     row.state == StoreState::Up && row.liveness == Liveness::Connected
 }
 
-/// How it is heard. A new leader has heard nobody: for as long as a store may be silent, that is not known.
-fn liveness(record: &StoreRecord, tenure_ms: u64, down_after: Duration, now_ms: u64) -> Liveness {
-    let now_ns = i64::try_from(now_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
-    let is_new = Duration::from_millis(tenure_ms) < LEARNING;
-    match record.liveness(now_ns, down_after) {
-        _ if record.stats.is_none() && is_new => Liveness::Unknown,
-        cluster::Liveness::Connected => Liveness::Connected,
-        cluster::Liveness::Disconnected => Liveness::Disconnected,
-        cluster::Liveness::Down => Liveness::Down,
+/// How it is heard, by the same judgement as the verdict's: a store whose stream broke is not heard, whatever its last
+/// heartbeat; of one that this leader has never heard it is not known until it had its time.
+fn liveness(standing: &StoreStanding, now: Time) -> Liveness {
+    match standing.trouble(now) {
+        Some(StoreTrouble::Disconnected) => Liveness::Disconnected,
+        Some(StoreTrouble::Down | StoreTrouble::Gone) => Liveness::Down,
+        None if standing.was_heard => Liveness::Connected,
+        None => Liveness::Unknown,
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use dashboard::Depth;
 use dashboard::model::{Figure, OperatorRow, OperatorState, StoreRow, StoreState, TimestampState, View};
 use parking_lot::Mutex;
-use scheduler::{LimitState, OperatorEvent, OperatorView, Planner, StoreId, StoreSummary, Time};
-use std::sync::atomic::Ordering::Relaxed;
+use scheduler::{
+    LimitState, OperatorEvent, OperatorView, Planner, StoreId, StoreStanding, StoreSummary, Time,
+};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -41,14 +43,24 @@ impl Default for Viewer {
 pub struct Planned {
     /// Its time when it did.
     pub now: Time,
-    /// The numbers of all stores.
-    pub summaries: BTreeMap<u64, (StoreSummary, [LimitState; 2])>,
+    /// All stores that it knows, by id.
+    pub stores: BTreeMap<u64, Known>,
     /// Operators that run, at most [`operators::RUNNING_MAX`].
     pub running: Vec<OperatorView>,
     /// All that run.
     pub running_count: usize,
     /// The newest lines of the operator log, oldest first.
     pub log: Vec<OperatorEvent>,
+}
+
+/// What it knows of a store.
+pub struct Known {
+    /// Its numbers.
+    pub summary: StoreSummary,
+    /// How it is.
+    pub standing: StoreStanding,
+    /// What limits it.
+    pub limits: [LimitState; 2],
 }
 
 /// What a view of the cluster is made of, before it is put into figures.
@@ -102,19 +114,21 @@ impl Viewer {
         let work = move |planner: &mut Planner, now: Time| {
             // Whether or not anybody waits any more, the next question may come.
             let _place = place;
-            let summary = |id: &u64| {
+            let known = |id: &u64| {
                 let store = StoreId(*id);
-                Some((*id, (planner.store_summary(now, store)?, planner.store_limits(now, store))))
+                let (summary, standing) =
+                    (planner.store_summary(now, store)?, planner.standing_of(now, store)?);
+                Some((*id, Known { summary, standing, limits: planner.store_limits(now, store) }))
             };
-            let summaries = stores.table.keys().filter_map(summary).collect();
+            let known = stores.table.keys().filter_map(known).collect();
             let running: Vec<_> = planner.operators().take(operators::RUNNING_MAX).collect();
             let running_count = planner.operators().count();
-            (now, summaries, running, running_count)
+            (now, known, running, running_count)
         };
         let answer = timeout(PATIENCE, async { tokio::join!(cluster.plan(work), cluster.operator_log()) });
         let (planned, log) = answer.await.ok()?;
-        let (now, summaries, running, running_count) = planned.ok()?;
-        Some(Planned { now, summaries, running, running_count, log: log.ok()? })
+        let (now, stores, running, running_count) = planned.ok()?;
+        Some(Planned { now, stores, running, running_count, log: log.ok()? })
     }
 
     fn sight(&self, cluster: &Cluster, planned: Planned) -> Sight {
@@ -122,17 +136,16 @@ impl Viewer {
         let table = Arc::clone(&cluster.stores().table);
         let mut fullness = self.fullness.lock();
         fullness.keep(|store| table.contains_key(&store));
-        let down_after = cluster.max_store_down_time();
         let row = |record: &Arc<crate::cluster::StoreRecord>| {
-            let mut row = stores::row(record, &planned, down_after, now_ms);
+            let mut row = stores::row(record, &planned)?;
             if let (Some(used), Some(available)) = (row.used_bytes, row.available_bytes) {
                 row.full_in_s = fullness.note(row.id, now_ms, used, available);
             }
-            row
+            Some(row)
         };
         Sight {
             regions: Some(cluster.regions().len()),
-            stores: table.values().map(row).collect(),
+            stores: table.values().filter_map(row).collect(),
             operators: operators::rows(&planned, now_ms),
             operator_count: Some(planned.running_count),
         }

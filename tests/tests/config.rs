@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
-use tests::cluster::{Cluster, PATIENCE, Setup, eventually, http};
+use tests::cluster::{Cluster, Member, PATIENCE, Setup, eventually, http};
 use tests::replay::dynamic::Wire;
 use tests::replay::feed::Feed;
 use tests::replay::ids::Raise;
@@ -24,7 +24,7 @@ async fn a_change_is_seen_on_all_members_and_outlives_the_leader() -> Result<()>
     let mut cluster = Cluster::prepare(Setup { pd_toml: FILE.into(), ..Setup::of_a_test(3, 0) })?;
     cluster.start_members()?;
     let leader = cluster.wait_for_pd_leader().await?;
-    let urls: Vec<_> = cluster.members().iter().map(|member| member.client_url()).collect();
+    let urls: Vec<_> = cluster.members().iter().map(Member::client_url).collect();
     for url in &urls {
         // The file of the first leader is the group's first configuration.
         on_member(url, LEADER_LIMIT, &json!(6)).await?;

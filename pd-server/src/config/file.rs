@@ -69,7 +69,7 @@ impl File {
                     self.values.insert(path, value);
                 }
                 (None, toml::Value::Table(inner)) if items::is_table(&path) => {
-                    self.take_table(&path, inner)?
+                    self.take_table(&path, inner)?;
                 }
                 (None, _) => {
                     let nearest = items::nearest(&path);

@@ -45,7 +45,7 @@ pub fn routes() -> Router<Gate> {
 
 /// Everything: what is this member's own, and what the group shares. Each member answers for itself.
 async fn whole(State(gate): State<Gate>) -> Response<Body> {
-    let settings = gate.pd.online.now();
+    let settings = gate.pd.online.latest();
     json::ok(&process_document(&gate.pd.config, log_level(&gate), &settings, &stores(&gate)))
 }
 
@@ -236,7 +236,8 @@ pub(super) fn log_level(gate: &Gate) -> LogLevel {
 /// Shows what the group shares, as its leader has it.
 async fn show<T: Serialize>(gate: &Gate, part: impl FnOnce(&Settings) -> T) -> Response<Body> {
     let Ok(tenure) = gate.tenures.serve().await else { return not_leader(gate) };
-    let shown = part(&gate.pd.online.now());
+    // Read anew: a store may have raised the cluster version a moment ago, and its caller knows.
+    let shown = part(&gate.pd.online.latest());
     match tenure.check_lead().await {
         Ok(()) => json::ok(&shown),
         Err(_) => not_leader(gate),

@@ -10,7 +10,8 @@ use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use scheduler::{
-    Config, Event, Input, NodeState, OperatorRequest, Planner, RegionEpoch, RegionId, StoreId, Time,
+    CheckerName, Config, Event, Input, NodeState, OperatorRequest, Planner, RegionEpoch, RegionId,
+    SchedulerName, StoreId, StoreWeights, TargetRole, Time, Weight,
 };
 use simulated::Cluster;
 
@@ -36,6 +37,18 @@ fn log() -> String {
     cluster.tell(Input::SplitRequest { region: RegionId(7), epoch, count: 2 });
     cluster.tell(Input::AddOperator(OperatorRequest::TransferLeader { region: RegionId(9), to: StoreId(9) }));
     cluster.tell(Input::CancelOperator(RegionId(11)));
+    let weights = StoreWeights { leader: Weight(2_000), region: Weight(500) };
+    cluster.tell(Input::StoreWeights { store: StoreId(1), weights });
+    cluster.tell(Input::PauseScheduler { scheduler: SchedulerName::BalanceRegion, for_ms: 7_000 });
+    cluster.tell(Input::PauseChecker { checker: CheckerName::Rule, for_ms: 3_000 });
+    let targets = vec![
+        (StoreId(1), TargetRole::Voter),
+        (StoreId(4), TargetRole::Leader),
+        (StoreId(5), TargetRole::Voter),
+    ];
+    cluster.tell(Input::AddOperator(OperatorRequest::TransferRegion { region: RegionId(13), targets }));
+    cluster.run(2_000);
+    cluster.tell(Input::CancelAllOperators);
     cluster.run(90_000);
     cluster.log.iter().fold(String::new(), |mut lines, event| {
         writeln!(lines, "{event}").unwrap();
@@ -92,8 +105,15 @@ fn one_log_gives_the_same_bytes_in_two_processes() {
     let (one, two) = (replay_elsewhere(&log), replay_elsewhere(&log));
     assert!(one == two, "two processes differ");
     assert!(one == replay(&log), "this process differs");
-    for expected in ["EnterJoint", "LeaveJoint", "TransferLeader", "Buried", "BalanceSize", "ReplaceDownPeer"]
-    {
+    for expected in [
+        "AdminMoveRegion",
+        "EnterJoint",
+        "LeaveJoint",
+        "TransferLeader",
+        "Buried",
+        "BalanceSize",
+        "ReplaceDownPeer",
+    ] {
         assert!(one.contains(expected), "the log shows too little: no {expected}");
     }
 }

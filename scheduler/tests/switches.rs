@@ -150,3 +150,16 @@ fn weights_share_out_sizes_and_leaders() {
     cluster.run(60_000);
     assert_eq!(cluster.operators_created(), before, "and then it is quiet");
 }
+
+/// Regions whose moves wait for a limit are not held back from anything else.
+#[test]
+fn leaders_are_balanced_while_moves_wait_for_a_limit() {
+    let rate = Rate::per_minute(1.0);
+    let default_store_limit = StoreLimit { add_peer: rate, remove_peer: rate };
+    let mut cluster = Cluster::new(Config { default_store_limit, ..Config::default() }, 7, 3);
+    cluster.add_regions(&vec![(vec![1, 2, 3], 30); 30]);
+    cluster.add_store(4);
+    let even = |c: &Cluster| (1..=3).all(|store| (9..=11).contains(&c.leaders()[&StoreId(store)]));
+    cluster.run_until(90_000, "the three old stores lead alike", even);
+    assert!(cluster.sizes_mib().get(&StoreId(4)).is_none_or(|size| *size <= 90), "{:?}", cluster.sizes_mib());
+}

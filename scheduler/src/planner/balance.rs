@@ -13,6 +13,8 @@ use crate::refusal::Refusal;
 /// Between two plans for the sizes, and after one that found nothing to do.
 const PLAN_SIZES_MS: u64 = 1_000;
 const PLAN_SIZES_IDLE_MS: u64 = 5_000;
+/// A plan that waits for limits is made anew after this long: Regions grow, and it must not overshoot.
+const PLAN_AGE_MS: u64 = 60_000;
 /// After a search for leader transfers that found none.
 const PLAN_LEADERS_IDLE_MS: u64 = 2_000;
 
@@ -21,16 +23,19 @@ impl Planner {
         if self.cluster.config.halt_scheduling || !self.is_prepared {
             return;
         }
-        if self.check_scheduler(SchedulerName::BalanceRegion, now).is_err() {
+        let may_plan = self.check_scheduler(SchedulerName::BalanceRegion, now).is_ok();
+        if !may_plan || now.ms_since(self.planned_at) >= PLAN_AGE_MS {
             // What has started goes on; what was planned is planned anew when it may be.
             self.moves.clear();
             self.planned.clear();
-        } else if self.moves.is_empty() && now >= self.plan_sizes_at {
+        }
+        if may_plan && self.moves.is_empty() && now >= self.plan_sizes_at {
             let scope = Scope { unhealthy: &self.unhealthy, rotation: self.rotation };
             let moves = plan_sizes(&self.cluster, &scope, now);
             let pause = if moves.is_empty() { PLAN_SIZES_IDLE_MS } else { PLAN_SIZES_MS };
             self.plan_sizes_at = now.after_ms(pause);
             self.rotation = self.rotation.wrapping_add(moves.len());
+            self.planned_at = now;
             self.planned = moves.iter().map(|m| m.region).collect();
             self.moves = moves.into();
         }
@@ -63,11 +68,13 @@ impl Planner {
                 Ok(()) => {
                     self.planned.remove(&next.region);
                 }
-                Err(
-                    refusal @ (Refusal::MovesInFlight { .. }
-                    | Refusal::StoreLimit { .. }
-                    | Refusal::IdsLacking { .. }),
-                ) => {
+                Err(refusal @ (Refusal::MovesInFlight { .. } | Refusal::IdsLacking { .. })) => {
+                    self.notes.count(&refusal);
+                    kept.push_back(next);
+                }
+                Err(refusal @ Refusal::StoreLimit { .. }) => {
+                    // Its turn may come in minutes: until then others may do with the Region what they like.
+                    self.planned.remove(&next.region);
                     self.notes.count(&refusal);
                     kept.push_back(next);
                 }

@@ -66,6 +66,7 @@ pub struct Planner {
     /// Moves of the plan in force that have not started.
     moves: VecDeque<Move>,
     planned: BTreeSet<RegionId>,
+    planned_at: Time,
     plan_sizes_at: Time,
     plan_leaders_at: Time,
     rotation: usize,
@@ -94,6 +95,7 @@ impl Planner {
             sweep_hurries: false,
             moves: VecDeque::new(),
             planned: BTreeSet::new(),
+            planned_at: now,
             plan_sizes_at: now,
             plan_leaders_at: now,
             rotation: (seed % 0xFFFF) as usize,

@@ -49,7 +49,7 @@ fn log() -> String {
     cluster.tell(Input::AddOperator(OperatorRequest::TransferRegion { region: RegionId(13), targets }));
     cluster.run(2_000);
     cluster.tell(Input::CancelAllOperators);
-    cluster.run(90_000);
+    cluster.run(150_000);
     cluster.log.iter().fold(String::new(), |mut lines, event| {
         writeln!(lines, "{event}").unwrap();
         lines

@@ -25,11 +25,10 @@ const RECORDED_CLIENT: &str = "127.0.0.1:2379";
 const RECORDED_PEER: &str = "127.0.0.1:2380";
 
 /// Commands of the record that our tool does not have yet: how their lines begin, with why.
-const LATER: [(&str, &str); 27] = [
+const LATER: [(&str, &str); 26] = [
     ("config set service-middleware", "no limits by call yet"),
     ("config placement-rules rule-group set", "rules are not written yet"),
     ("config placement-rules rule-group delete", "rules are not written yet"),
-    ("region topcpu", "processor time is not kept yet"),
     ("operator add merge-region", "Regions are not merged by hand yet"),
     ("operator add scatter-region", "nothing is scattered yet"),
     ("scheduler add grant-leader-scheduler", "not one of our schedulers"),

@@ -28,15 +28,39 @@ pub fn command() -> Command {
 
 fn range(args: &Args) -> Result<Answer, Failure> {
     let [id] = args.exactly()?;
-    let id = number(id)?;
+    let id = checked(number(id)?)?;
+    let (start, end) = bounds(if args.is_set("raw") { b'r' } else { b'x' }, id);
+    let shown = json!({ "end_key": hex::encode(end), "start_key": hex::encode(start) });
+    Ok(Answer::json_trimmed(&format!("{shown:#}"), None))
+}
+
+/// The id, if keyspaces go so far.
+///
+/// # Errors
+/// Names the range.
+pub fn checked(id: u64) -> Result<u64, Failure> {
     if id > KEYSPACE_MAX {
         return Err(Failure::typed(format!(
             "invalid keyspace id {id}. It must be in the range of [0, {KEYSPACE_MAX}]\n"
         )));
     }
-    let (start, end) = bounds(if args.is_set("raw") { b'r' } else { b'x' }, id);
-    let shown = json!({ "end_key": hex::encode(end), "start_key": hex::encode(start) });
-    Ok(Answer::json_trimmed(&format!("{shown:#}"), None))
+    Ok(id)
+}
+
+/// First key of a table in a keyspace and first key behind it, as regions have them.
+pub fn table_bounds(keyspace: u64, table: i64) -> (Vec<u8>, Vec<u8>) {
+    let [.., high, middle, low] = keyspace.to_be_bytes();
+    let prefix = [b'x', high, middle, low, b't'];
+    // Keys sort as bytes: the sign is turned over, so that negative numbers come first.
+    let key = |table: i64| {
+        let number = (table.cast_unsigned() ^ (1 << 63)).to_be_bytes();
+        encoded(&[&prefix[..], &number].concat())
+    };
+    let end = match table.checked_add(1) {
+        Some(next) => key(next),
+        None => encoded(&[b'x', high, middle, low, b't' + 1]),
+    };
+    (key(table), end)
 }
 
 /// First key of a keyspace and first key behind it, as regions have them.
@@ -68,7 +92,7 @@ pub fn encoded(key: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{bounds, encoded};
+    use super::{bounds, encoded, table_bounds};
 
     #[test]
     fn ranges_follow_each_other() {
@@ -76,6 +100,15 @@ mod tests {
         assert_eq!(hex::encode(bounds(b'x', 0).1), "7800000100000000fb");
         assert_eq!(bounds(b'x', 6).1, bounds(b'x', 7).0);
         assert_eq!(hex::encode(bounds(b'x', 0xff_ffff).1), "7900000000000000fb");
+    }
+
+    #[test]
+    fn tables_follow_each_other_within_their_keyspace() {
+        let (start, end) = table_bounds(1, 5);
+        assert_eq!(hex::encode(start), "7800000174800000ff0000000005000000fc");
+        assert_eq!(table_bounds(1, 6).0, end);
+        assert!(table_bounds(1, -1).0 < table_bounds(1, 0).0);
+        assert!(table_bounds(1, i64::MAX).1 < bounds(b'x', 1).1);
     }
 
     #[test]

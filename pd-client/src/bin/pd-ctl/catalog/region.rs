@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::number_or;
 use super::region_key::{FORMAT, key};
+use super::{keyspace, number_or};
 use crate::answer::Answer;
 use crate::command::{Args, Command, Flag, Work};
 use crate::failure::Failure;
@@ -57,6 +57,22 @@ pub fn command() -> Command {
         )
         .flag(JQ),
     ];
+    beneath.push(Command::new(
+        "range-holes",
+        "",
+        "show all empty ranges without any region info",
+        Work::Ask(holes),
+    ));
+    beneath.push(Command::group(
+        "keyspace",
+        "show region information of the given keyspace",
+        vec![Command::new(
+            "id",
+            "<keyspace_id> [table-id <table_id>] [<limit>]",
+            "show region information for the given keyspace id",
+            Work::Ask(of_keyspace),
+        )],
+    ));
     beneath.extend(tops());
     Command::new(
         "region",
@@ -149,9 +165,38 @@ fn of_store(args: &Args) -> Result<Ask, Failure> {
     ))
 }
 
+fn holes(args: &Args) -> Result<Ask, Failure> {
+    args.exactly::<0>()?;
+    Ok(Ask::get("/pd/api/v1/regions/range-holes").or_say("Failed to get range holes: "))
+}
+
+fn of_keyspace(args: &Args) -> Result<Ask, Failure> {
+    let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
+    let failed = "Failed to get regions with the given keyspace: ";
+    let (id, table, limit) = match words.as_slice() {
+        [id] => (id, None, None),
+        [id, "table-id", table] => (id, Some(table), None),
+        [id, "table-id", table, limit] => (id, Some(table), Some(limit)),
+        [id, limit] => (id, None, Some(limit)),
+        _ => return Err(Failure::usage()),
+    };
+    let id = keyspace::checked(number_or(id, "keyspace_id should be a number")?)?;
+    let limit = limit.map(|limit| number_or(limit, "limit should be a number")).transpose()?;
+    let Some(table) = table else {
+        let limit = limit.map(|limit| format!("?limit={limit}")).unwrap_or_default();
+        return Ok(list(format!("/pd/api/v1/regions/keyspace/id/{id}{limit}"), failed));
+    };
+    let table = table.parse().map_err(|_| Failure::typed("table-id should be a number\n"))?;
+    let (start, end) = keyspace::table_bounds(id, table);
+    let (start, end) = (hex::encode_upper(start), hex::encode_upper(end));
+    let limit = limit.map(|limit| format!("&limit={limit}")).unwrap_or_default();
+    Ok(list(format!("/pd/api/v1/regions/key?key={start}&end_key={end}&format=hex{limit}"), failed))
+}
+
 fn by_flow(args: &Args, direction: &str) -> Result<Ask, Failure> {
     match args.word(0) {
-        Some("query") => by(args, &format!("{direction}query"), 1),
+        Some("query") => Err(Failure::typed("queries are not counted here yet\n")
+            .advise(format!("`pd-ctl region top{direction} byte` lists by bytes"))),
         Some("byte") => by(args, &format!("{direction}flow"), 1),
         _ => by(args, &format!("{direction}flow"), 0),
     }
@@ -207,7 +252,7 @@ mod tests {
         let path = |words: &[&str]| by_flow(&typed(words), "read").unwrap().path;
         assert_eq!(path(&["2"]), "/pd/api/v1/regions/readflow?limit=2");
         assert_eq!(path(&["byte", "2"]), "/pd/api/v1/regions/readflow?limit=2");
-        assert_eq!(path(&["query"]), "/pd/api/v1/regions/readquery?limit=16");
+        assert!(by_flow(&typed(&["query", "2"]), "read").unwrap_err().words.contains("queries"));
         assert_eq!(by_flow(&typed(&["abc"]), "read").unwrap_err().words, "limit should be a number\n");
     }
 

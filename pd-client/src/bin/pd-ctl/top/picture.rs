@@ -89,10 +89,8 @@ impl Picture {
             self.change = Some(format!("{old} led, now {new} leads (term {})", health.term));
         } else if let (Some(old), None) = (&before, &health.leader) {
             self.change = Some(format!("{old} led, now nobody does"));
-        } else if before.is_none() && self.change.is_some() {
-            if let Some(new) = &health.leader {
-                self.change = Some(format!("{new} leads since term {}", health.term));
-            }
+        } else if let (None, Some(_), Some(new)) = (&before, &self.change, &health.leader) {
+            self.change = Some(format!("{new} leads since term {}", health.term));
         }
         self.health = health;
     }

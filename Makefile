@@ -37,6 +37,7 @@ test: setup lint ## What the gate runs: lint, formatting, all tests
 lint: ## Formatting and clippy, without changing anything
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	scripts/lint-ui
 
 .PHONY: fmt
 fmt: ## Format everything

@@ -77,6 +77,10 @@ pub fn verdict(cluster: Option<&ClusterPart>, member: &MemberPart) -> Health {
     if let Some(cluster) = cluster {
         found.extend(learning(cluster));
         found.extend(checks::of_cluster(cluster));
+    } else if member.serves && member.bootstrapped != Some(false) {
+        let summary = "the leader cannot tell of regions and stores just now".to_owned();
+        let next = vec!["pd-ctl status".to_owned()];
+        found.push(Check { count: 1, next, ..bare(Code::Learning, summary) });
     }
     if member.serves {
         found.extend(others(member));
@@ -251,6 +255,11 @@ mod tests {
         }
     }
 
+    /// A cluster with nothing wrong.
+    fn whole() -> ClusterPart {
+        ClusterPart { health: ClusterHealth::default(), at: Time(0), wall_ms_at: 0 }
+    }
+
     fn other(name: &str) -> Other {
         Other {
             name: name.into(),
@@ -267,9 +276,14 @@ mod tests {
 
     #[test]
     fn a_leader_with_nothing_wrong_is_ok() {
-        let part = ClusterPart { health: ClusterHealth::default(), at: Time(0), wall_ms_at: 0 };
-        let health = verdict(Some(&part), &leader());
+        let health = verdict(Some(&whole()), &leader());
         assert_eq!((health.verdict, health.checks.len(), health.by_leader), (Severity::Ok, 0, true));
+    }
+
+    #[test]
+    fn a_leader_that_knows_nothing_of_the_cluster_is_not_ok() {
+        let health = verdict(None, &leader());
+        assert_eq!((health.verdict, codes(&health)), (Severity::Learning, vec![Code::Learning]));
     }
 
     #[test]
@@ -315,18 +329,21 @@ mod tests {
         let lagging = Other { lag_entries: Some(LAG_ENTRIES_MAX), ..other("pd-3") };
         let old = Other { version: "v0".into(), ..other("pd-4") };
         let member = MemberPart { others: vec![silent, lagging, old], ..leader() };
-        let health = verdict(None, &member);
+        let health = verdict(Some(&whole()), &member);
         assert_eq!(codes(&health), [Code::MemberUnreachable, Code::MemberLagging, Code::MemberVersions]);
         assert_eq!(health.checks[0].summary, "pd-2 is not heard by the leader; 0 members more may fail");
         assert_eq!(health.checks[0].since_ms, Some(995_000));
         assert_eq!(health.verdict, Severity::Attention);
         let fine = MemberPart { others: vec![Other { lag_entries: Some(999), ..other("pd-2") }], ..leader() };
-        assert!(verdict(None, &fine).checks.is_empty());
+        assert!(verdict(Some(&whole()), &fine).checks.is_empty());
     }
 
     #[test]
     fn a_clock_that_is_held_back_needs_attention() {
-        assert_eq!(codes(&verdict(None, &MemberPart { clock_ahead_ms: 40, ..leader() })), [Code::ClockAhead]);
+        assert_eq!(
+            codes(&verdict(Some(&whole()), &MemberPart { clock_ahead_ms: 40, ..leader() })),
+            [Code::ClockAhead]
+        );
     }
 
     #[test]

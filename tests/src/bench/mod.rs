@@ -10,6 +10,7 @@ mod regions;
 mod report;
 mod target;
 mod tso;
+mod verdict;
 
 use std::path::Path;
 use std::time::Duration;
@@ -44,7 +45,9 @@ pub async fn run(plan: &Plan, json: &Path) -> Result<()> {
     if wanted("tso_requests") || wanted("tso_timestamps") {
         figures.extend(timestamps(plan).await?);
     }
-    if wanted("heartbeats") || wanted("get_region") || wanted("bytes_per_region_1m") {
+    let of_regions =
+        ["heartbeats", "get_region", "bytes_per_region_1m", "verdict_cpu_ms", "map_cpu_ms", "why_ms"];
+    if of_regions.into_iter().any(wanted) {
         figures.extend(regions(plan).await?);
     }
     if wanted("failover_tso_ms") {
@@ -120,6 +123,8 @@ async fn regions(plan: &Plan) -> Result<Vec<Figure>> {
         unit: "lookups/s of server CPU",
         target: Goal::AtLeast(80e3),
     });
+    println!("verdict, map and why");
+    figures.extend(verdict::figures(&server, cluster).await?);
     let value = grown as f64 / cluster.regions as f64;
     figures.push(Figure { name: "bytes_per_region_1m", value, unit: "bytes", target: Goal::AtMost(250.0) });
     Ok(figures)

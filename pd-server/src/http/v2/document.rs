@@ -46,7 +46,7 @@ pub fn head() -> utoipa::openapi::OpenApi {
 pub async fn openapi(RawQuery(query): RawQuery) -> Response<Body> {
     match Parameters::parse(query.as_deref(), &[]) {
         Ok(_) => answer::json(&super::described().1),
-        Err(refused) => refused,
+        Err(refused) => refused.response(),
     }
 }
 

@@ -23,6 +23,6 @@ use crate::verdict;
 pub async fn health(State(gate): State<Gate>, RawQuery(query): RawQuery) -> Response<Body> {
     match Parameters::parse(query.as_deref(), &[]) {
         Ok(_) => answer::json(&verdict::health(&gate).await),
-        Err(refused) => refused,
+        Err(refused) => refused.response(),
     }
 }

@@ -7,8 +7,9 @@ use dashboard::model::{ApiError, Heat, HeatLane, KeyMap, Trouble};
 use http::{HeaderMap, Response};
 use scheduler::{By, CellTrouble, MapRequest};
 
-use super::admission::{admitted, no_leader};
-use super::parameters::{Parameters, wrong};
+use super::admission::admitted;
+use super::parameters::Parameters;
+use super::refused::Refused;
 use crate::grpc::Gate;
 use crate::verdict::Mapped;
 use crate::verdict::checks::DEFAULT_RULE;
@@ -38,29 +39,32 @@ const CELLS_MAX: usize = 4_096;
 pub async fn map(State(gate): State<Gate>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response<Body> {
     let request = match request(query.as_deref()) {
         Ok(request) => request,
-        Err(refused) => return refused,
+        Err(refused) => return refused.response(),
     };
     let made = admitted(&gate, async |tenure, _| {
-        gate.verdicts.key_map(&tenure, request).await.ok_or_else(|| no_leader(&gate))
+        gate.verdicts.key_map(&tenure, request).await.ok_or_else(|| Refused::no_leader(&gate))
     });
     match made.await {
         Ok(mapped) => answer::packed_json(&shape(&mapped), &headers),
-        Err(refused) => refused,
+        Err(refused) => refused.response(),
     }
 }
 
-fn request(query: Option<&str>) -> Result<MapRequest, Response<Body>> {
+fn request(query: Option<&str>) -> Result<MapRequest, Refused> {
     let given = Parameters::parse(query, &["start", "end", "cells", "by"])?;
     let (start, end) = (given.key("start")?, given.key("end")?);
     if !end.is_empty() && start >= end {
-        return Err(wrong("end", "end must lie behind start".to_owned()));
+        return Err(Refused::parameter("end", "end must lie behind start".to_owned()));
     }
     let by = match given.get("by") {
         None | Some("regions") => By::Regions,
         Some("bytes") => By::Bytes,
         Some("keys") => By::Keys,
         Some(other) => {
-            return Err(wrong("by", format!("by is {other:?}, it must be regions, bytes or keys")));
+            return Err(Refused::parameter(
+                "by",
+                format!("by is {other:?}, it must be regions, bytes or keys"),
+            ));
         }
     };
     let cells = given.whole("cells", 1, CELLS_MAX)?.unwrap_or(CELLS);
@@ -122,7 +126,7 @@ mod tests {
             "nonsense=1",
             "by=keys&by=keys",
         ] {
-            assert_eq!(request(Some(query)).unwrap_err().status(), 400, "{query}");
+            assert_eq!(request(Some(query)).unwrap_err().response().status(), 400, "{query}");
         }
         let made = request(Some("start=0A&end=0b&cells=7&by=bytes")).unwrap();
         assert_eq!((made.start.as_ref(), made.end.as_ref(), made.cells), (&[10][..], &[11][..], 7));

@@ -5,6 +5,7 @@ mod document;
 mod health;
 mod map;
 mod parameters;
+mod refused;
 #[cfg(test)]
 mod tests;
 mod why;

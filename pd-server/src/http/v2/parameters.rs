@@ -1,10 +1,8 @@
 //! Parameters of v2 routes: each wrong one is refused by name.
 
-use axum::body::Body;
 use bytes::Bytes;
-use dashboard::answer;
-use dashboard::model::ApiError;
-use http::{Response, StatusCode};
+
+use super::refused::Refused;
 
 /// A query as its names and values.
 #[derive(Debug)]
@@ -12,7 +10,7 @@ pub struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
     /// Takes only `known` names, each once.
-    pub fn parse(query: Option<&str>, known: &[&str]) -> Result<Self, Response<Body>> {
+    pub fn parse(query: Option<&str>, known: &[&str]) -> Result<Self, Refused> {
         let mut taken: Vec<(String, String)> = Vec::new();
         for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             if !known.contains(&name.as_ref()) {
@@ -21,10 +19,10 @@ impl Parameters {
                 } else {
                     format!("there is no parameter {name:?}; there are: {}", known.join(", "))
                 };
-                return Err(wrong(&name, text));
+                return Err(Refused::parameter(&name, text));
             }
             if taken.iter().any(|(before, _)| *before == name) {
-                return Err(wrong(&name, format!("{name} is given twice")));
+                return Err(Refused::parameter(&name, format!("{name} is given twice")));
             }
             taken.push((name.into_owned(), value.into_owned()));
         }
@@ -38,11 +36,11 @@ impl Parameters {
     }
 
     /// A whole number from `least` to `most`.
-    pub fn whole(&self, name: &str, least: usize, most: usize) -> Result<Option<usize>, Response<Body>> {
+    pub fn whole(&self, name: &str, least: usize, most: usize) -> Result<Option<usize>, Refused> {
         let Some(value) = self.get(name) else { return Ok(None) };
         match value.parse() {
             Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
-            Ok(_) | Err(_) => Err(wrong(
+            Ok(_) | Err(_) => Err(Refused::parameter(
                 name,
                 format!("{name} is {value:?}, it must be a whole number from {least} to {most}"),
             )),
@@ -50,24 +48,20 @@ impl Parameters {
     }
 
     /// A key in hex; empty when it is missing.
-    pub fn key(&self, name: &str) -> Result<Bytes, Response<Body>> {
+    pub fn key(&self, name: &str) -> Result<Bytes, Refused> {
         let value = self.get(name).unwrap_or_default();
         hex::decode(value)
             .map(Bytes::from)
-            .map_err(|error| wrong(name, format!("{name} must be a key in hex: {error}")))
+            .map_err(|error| Refused::parameter(name, format!("{name} must be a key in hex: {error}")))
     }
 }
 
 /// An id from a path: a positive whole number.
-pub fn id(text: &str) -> Result<u64, Response<Body>> {
+pub fn id(text: &str) -> Result<u64, Refused> {
     match text.parse() {
         Ok(id) if id > 0 => Ok(id),
-        Ok(_) | Err(_) => Err(wrong("id", format!("id is {text:?}, it must be a positive whole number"))),
+        Ok(_) | Err(_) => {
+            Err(Refused::parameter("id", format!("id is {text:?}, it must be a positive whole number")))
+        }
     }
-}
-
-/// Status 400, naming the field.
-pub fn wrong(field: &str, text: String) -> Response<Body> {
-    let error = ApiError { field: Some(field.to_owned()), ..ApiError::new("BAD_PARAMETER", text) };
-    answer::error(StatusCode::BAD_REQUEST, &error)
 }

@@ -4,11 +4,12 @@ use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use dashboard::answer;
 use dashboard::model::{ApiError, Why};
-use http::{Response, StatusCode};
+use http::Response;
 use scheduler::{RegionId, StoreId};
 
-use super::admission::{admitted, no_leader};
+use super::admission::admitted;
 use super::parameters::{self, Parameters};
+use super::refused::Refused;
 use crate::cluster::wall_clock_ns;
 use crate::grpc::Gate;
 use crate::verdict::why::{self, RegionFacts, StoreFacts};
@@ -55,35 +56,35 @@ pub async fn store(
     answered(store_why(&gate, &id, query.as_deref()).await)
 }
 
-fn answered(why: Result<Why, Response<Body>>) -> Response<Body> {
+fn answered(why: Result<Why, Refused>) -> Response<Body> {
     match why {
         Ok(why) => answer::json(&why),
-        Err(refused) => refused,
+        Err(refused) => refused.response(),
     }
 }
 
-async fn region_why(gate: &Gate, id: &str, query: Option<&str>) -> Result<Why, Response<Body>> {
+async fn region_why(gate: &Gate, id: &str, query: Option<&str>) -> Result<Why, Refused> {
     Parameters::parse(query, &[])?;
     let id = parameters::id(id)?;
     admitted(gate, async |_, cluster| {
         let view = cluster.regions().get_by_id(RegionId(id));
-        let view = view.ok_or_else(|| not_found("region", id, "pd-ctl region"))?;
+        let view = view.ok_or_else(|| Refused::not_found("region", id, "pd-ctl region"))?;
         let asked = view.clone();
         let facts = cluster.plan(move |planner, now| RegionFacts::ask(planner, now, &asked)).await;
-        let facts = facts.map_err(|_| no_leader(gate))?;
-        let facts = facts.ok_or_else(|| not_found("region", id, "pd-ctl region"))?;
+        let facts = facts.map_err(|_| Refused::no_leader(gate))?;
+        let facts = facts.ok_or_else(|| Refused::not_found("region", id, "pd-ctl region"))?;
         Ok(why::region(facts, &view, now_ms()))
     })
     .await
 }
 
-async fn store_why(gate: &Gate, id: &str, query: Option<&str>) -> Result<Why, Response<Body>> {
+async fn store_why(gate: &Gate, id: &str, query: Option<&str>) -> Result<Why, Refused> {
     Parameters::parse(query, &[])?;
     let id = parameters::id(id)?;
     admitted(gate, async |_, cluster| {
         let facts = cluster.plan(move |planner, now| StoreFacts::ask(planner, now, StoreId(id))).await;
-        let facts = facts.map_err(|_| no_leader(gate))?;
-        let facts = facts.ok_or_else(|| not_found("store", id, "pd-ctl store"))?;
+        let facts = facts.map_err(|_| Refused::no_leader(gate))?;
+        let facts = facts.ok_or_else(|| Refused::not_found("store", id, "pd-ctl store"))?;
         Ok(why::store(facts, now_ms()))
     })
     .await
@@ -91,10 +92,4 @@ async fn store_why(gate: &Gate, id: &str, query: Option<&str>) -> Result<Why, Re
 
 fn now_ms() -> u64 {
     u64::try_from(wall_clock_ns() / 1_000_000).unwrap_or(0)
-}
-
-fn not_found(what: &str, id: u64, next: &str) -> Response<Body> {
-    let error = ApiError::new("NOT_FOUND", format!("there is no {what} {id}"));
-    let error = ApiError { field: Some("id".to_owned()), next: Some(next.to_owned()), ..error };
-    answer::error(StatusCode::NOT_FOUND, &error)
 }

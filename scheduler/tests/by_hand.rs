@@ -78,10 +78,14 @@ fn a_placement_that_makes_no_sense_is_refused() {
     };
     use TargetRole::{Follower, Leader, Learner, Voter};
     assert!(matches!(ask(&[]), Refusal::BadRequest(_)));
-    assert!(matches!(ask(&[(1, Follower), (2, Learner)]), Refusal::BadRequest(_)));
-    assert!(matches!(ask(&[(1, Leader), (2, Leader)]), Refusal::BadRequest(_)));
-    assert!(matches!(ask(&[(1, Voter), (1, Voter)]), Refusal::BadRequest(_)));
-    assert_eq!(ask(&[(1, Voter), (9, Voter)]), Refusal::UnknownStore(StoreId(9)));
+    assert!(
+        matches!(ask(&[(1, Follower), (2, Follower), (3, Follower)]), Refusal::BadRequest(_)),
+        "nobody leads"
+    );
+    assert!(matches!(ask(&[(1, Leader), (2, Leader), (3, Voter)]), Refusal::BadRequest(_)));
+    assert!(matches!(ask(&[(1, Leader), (2, Voter), (3, Learner)]), Refusal::BadRequest(_)), "too few votes");
+    assert!(matches!(ask(&[(1, Voter), (1, Voter), (2, Voter)]), Refusal::BadRequest(_)));
+    assert_eq!(ask(&[(1, Voter), (2, Voter), (9, Voter)]), Refusal::UnknownStore(StoreId(9)));
     assert_eq!(ask(&[(1, Leader), (2, Voter), (3, Voter)]), Refusal::NothingToDo(REGION));
     assert_eq!(cluster.operators_created(), 0);
 }

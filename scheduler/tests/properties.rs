@@ -6,7 +6,9 @@ mod simulated;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use scheduler::{Config, NodeState};
+use scheduler::{
+    CheckerName, Config, Input, NodeState, OperatorRequest, RegionId, SchedulerName, StoreId, TargetRole,
+};
 use simulated::Cluster;
 
 fn seeded(cases: u32) -> ProptestConfig {
@@ -21,6 +23,18 @@ enum Turn {
     Drain(usize),
     Kill(usize),
     Wait(u64),
+    Ask(Asked),
+    CancelAll,
+    Pause(u64),
+}
+
+/// An operator that a person asks for; numbers are places in the lists of Regions and Stores.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    kind: usize,
+    region: usize,
+    one: usize,
+    other: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -38,6 +52,10 @@ fn turn() -> impl Strategy<Value = Turn> {
         (0..8usize).prop_map(Turn::Drain),
         (0..8usize).prop_map(Turn::Kill),
         (0..60u64).prop_map(|s| Turn::Wait(s * 500)),
+        (0..6usize, 0..80usize, 0..9usize, 0..9usize)
+            .prop_map(|(kind, region, one, other)| Turn::Ask(Asked { kind, region, one, other })),
+        Just(Turn::CancelAll),
+        (0..20_000u64).prop_map(Turn::Pause),
     ]
 }
 
@@ -47,7 +65,7 @@ fn start() -> impl Strategy<Value = Start> {
         let all: Vec<u64> = (1..=stores).collect();
         let placement = (prop::sample::subsequence(all, 1..=replicas).prop_shuffle(), 1..40u64);
         let regions = prop::collection::vec(placement, 1..80);
-        (regions, prop::collection::vec(turn(), 0..4)).prop_map(move |(regions, turns)| Start {
+        (regions, prop::collection::vec(turn(), 0..8)).prop_map(move |(regions, turns)| Start {
             stores,
             replicas,
             regions,
@@ -55,6 +73,26 @@ fn start() -> impl Strategy<Value = Start> {
             turns,
         })
     })
+}
+
+fn request(cluster: &Cluster, up: &[u64], asked: Asked) -> OperatorRequest {
+    let regions: Vec<RegionId> = cluster.regions.keys().copied().collect();
+    let region = regions[asked.region % regions.len()];
+    let store = |n: usize| StoreId(up[n % up.len()]);
+    let (store, to) = (store(asked.one), store(asked.other));
+    match asked.kind {
+        0 => OperatorRequest::AddPeer { region, store },
+        1 => OperatorRequest::AddLearner { region, store },
+        2 => OperatorRequest::RemovePeer { region, store },
+        3 => OperatorRequest::TransferPeer { region, from: store, to },
+        4 => OperatorRequest::TransferLeader { region, to },
+        _ => {
+            let replicas = cluster.planner.config().max_replicas + asked.other % 2;
+            let stores = up.iter().cycle().skip(asked.one).take(replicas.min(up.len()));
+            let targets = stores.map(|s| (StoreId(*s), TargetRole::Voter)).collect();
+            OperatorRequest::TransferRegion { region, targets }
+        }
+    }
 }
 
 fn play(start: &Start) -> Cluster {
@@ -81,6 +119,13 @@ fn play(start: &Start) -> Cluster {
             }
             Turn::Drain(_) | Turn::Kill(_) => {}
             Turn::Wait(ms) => cluster.run(ms),
+            // Refused or not: no step may break a promise.
+            Turn::Ask(asked) => cluster.tell(Input::AddOperator(request(&cluster, &up, asked))),
+            Turn::CancelAll => cluster.tell(Input::CancelAllOperators),
+            Turn::Pause(for_ms) => {
+                cluster.tell(Input::PauseScheduler { scheduler: SchedulerName::BalanceRegion, for_ms });
+                cluster.tell(Input::PauseChecker { checker: CheckerName::Rule, for_ms });
+            }
         }
     }
     cluster

@@ -49,7 +49,10 @@ pub(super) fn may_go(
     let works = |peer: &Peer| check_works(peer, region, cluster, now);
     match step {
         Step::PromoteLearner(peer) => works(peer),
-        Step::EnterJoint { promote, .. } => promote.iter().try_for_each(works),
+        Step::EnterJoint { promote, demote } => {
+            promote.iter().try_for_each(works)?;
+            check_exchange(promote.len(), demote, region, cluster, now)
+        }
         Step::RemovePeer(old) if checker::is_healthy(region, old, cluster, now) => {
             let came = before.iter().filter(|s| !matches!(s, Step::TransferLeader { .. }));
             came.flat_map(Step::relies_on).try_for_each(works)?;
@@ -62,6 +65,28 @@ pub(super) fn may_go(
         | Step::TransferLeader { .. }
         | Step::LeaveJoint { .. }
         | Step::SplitRegion { .. } => Ok(()),
+    }
+}
+
+/// As many votes may go at once as leave the Region no worse than it is, or as it should be.
+fn check_exchange(
+    coming: usize,
+    demote: &[Peer],
+    region: &RegionView,
+    cluster: &Cluster,
+    now: Time,
+) -> Result<(), Refusal> {
+    let is_healthy_voter =
+        |p: &&Peer| p.role == PeerRole::Voter && checker::is_healthy(region, p, cluster, now);
+    let now_healthy = region.meta.peers.iter().filter(is_healthy_voter).count();
+    let goes = |p: &&Peer| demote.iter().any(|old| old.id == p.id);
+    let going = region.meta.peers.iter().filter(is_healthy_voter).filter(goes).count();
+    let healthy = now_healthy - going + coming;
+    let needed = now_healthy.min(cluster.config.max_replicas);
+    if healthy >= needed {
+        Ok(())
+    } else {
+        Err(Refusal::TooFewHealthy { region: region.meta.id, healthy, needed })
     }
 }
 

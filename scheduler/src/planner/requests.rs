@@ -151,7 +151,7 @@ impl Planner {
         view: &RegionView,
         targets: &[(StoreId, TargetRole)],
     ) -> Result<Vec<Step>, Refusal> {
-        check_targets(targets)?;
+        check_targets(targets, self.cluster.config.max_replicas)?;
         let placed = |(store, role): &(StoreId, TargetRole)| {
             let known = self.cluster.stores.get(*store).ok_or(Refusal::UnknownStore(*store))?;
             let peer = match view.meta.peer_on(*store) {
@@ -220,7 +220,7 @@ impl Planner {
     }
 }
 
-fn check_targets(targets: &[(StoreId, TargetRole)]) -> Result<(), Refusal> {
+fn check_targets(targets: &[(StoreId, TargetRole)], voters_min: usize) -> Result<(), Refusal> {
     let bad = |what| Err(Refusal::BadRequest(what));
     let count = |wanted| targets.iter().filter(|(_, role)| *role == wanted).count();
     let stores: BTreeSet<StoreId> = targets.iter().map(|(store, _)| *store).collect();
@@ -229,6 +229,9 @@ fn check_targets(targets: &[(StoreId, TargetRole)]) -> Result<(), Refusal> {
     }
     if targets.len() > REGION_PEERS_MAX {
         return bad("a region has at most 64 peers");
+    }
+    if targets.len() - count(TargetRole::Learner) < voters_min {
+        return bad("fewer stores are to have a vote than max-replicas says");
     }
     match (count(TargetRole::Leader), count(TargetRole::Voter)) {
         (0, 0) => bad("a store with the role leader or voter is needed"),

@@ -126,14 +126,6 @@ async fn replay(raise: Raise) -> Result<()> {
     let mut wrong = Vec::new();
     for row in served_rows()? {
         let ours = typed(&base, &row, raise).with_context(|| format!("n {} {}", row.n, row.ask))?;
-        if raise.0 == 0
-            && std::env::var("G_ROWS").is_ok_and(|rows| rows.split(',').any(|n| n == row.n.to_string()))
-        {
-            eprintln!(
-                "GROW {}",
-                serde_json::json!({"n": row.n, "status": ours.status.code(), "body": String::from_utf8_lossy(&ours.stdout)})
-            );
-        }
         let expected_code = i32::from(FAILING.contains(&row.n));
         let recorded_names = Names::new(RECORDED_CLUSTER_ID, RECORDED_CLIENT, RECORDED_PEER);
         let found = compare(&row, &row.body, expected_code, &recorded_names, &ours, &names, raise);

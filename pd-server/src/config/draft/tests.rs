@@ -205,3 +205,30 @@ fn what_another_version_wrote_is_kept_and_what_cannot_be_is_replaced() {
     assert_eq!(read.kept("schedule.from-the-future"), Some(&json!([1])));
     assert_eq!(read.kept("store.engine"), Some(&json!("x")));
 }
+
+#[test]
+fn what_is_told_to_act_at_once_reaches_the_planner_and_nothing_else_does() {
+    let plain = draft().planner_config();
+    assert_eq!(plain, scheduler::Config::default(), "the table and the planner have the same defaults");
+    // They act elsewhere: in the book of stores.
+    let elsewhere = ["cluster-version", "schedule.max-store-preparing-time"];
+    for (name, item) in items::replicated().filter(|(name, _)| !elsewhere.contains(name)) {
+        let mut draft = draft();
+        for other in
+            [json!(5), json!(0.9), json!(0.75), json!("true"), json!("false"), json!("61m"), json!("size")]
+        {
+            let taken = draft.kept(name) != Some(&other) && draft.set(name, &other).is_ok();
+            if taken && draft.touched().count() == 1 {
+                break;
+            }
+        }
+        let reaches = draft.planner_config() != plain;
+        assert_eq!(reaches, item.duty == Duty::Live, "{name} = {:?}", draft.kept(name));
+    }
+    let mut own = draft();
+    own.set_store_limit(1, StoreLimit { add_peer: 1.0, remove_peer: 2.0 }).unwrap();
+    let limited = own.planner_config();
+    assert_eq!(limited.store_limit(scheduler::StoreId(1)).add_peer, scheduler::Rate::per_minute(1.0));
+    own.set_schedulers(&[]).unwrap();
+    assert!(own.planner_config().schedulers.is_empty());
+}

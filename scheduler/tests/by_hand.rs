@@ -5,8 +5,8 @@
 mod simulated;
 
 use scheduler::{
-    Cause, Config, EndReason, OperatorChange, OperatorKind, OperatorRequest, PeerRole, Refusal, RegionId,
-    Step, StoreId, TargetRole,
+    Cause, CheckerName, Config, EndReason, Input, OperatorChange, OperatorKind, OperatorRequest, PeerRole,
+    Refusal, RegionId, Step, StoreId, TargetRole,
 };
 use simulated::Cluster;
 
@@ -142,4 +142,28 @@ fn all_operators_are_cancelled_at_once() {
     assert_eq!(cluster.planner.cancel_all_operators(cluster.now), 0);
     cluster.step();
     assert_eq!(ended(&cluster), [EndReason::Cancelled("on request")]);
+}
+
+/// Two votes go and one comes, of four of which one is dead: two healthy ones of three would be left.
+#[test]
+fn votes_do_not_go_for_a_dead_one_that_stays() {
+    let mut cluster = Cluster::new(Config::default(), 1, 5);
+    cluster.tell(Input::PauseChecker { checker: CheckerName::Rule, for_ms: 3_600_000 });
+    cluster.add_regions(&[(vec![1, 2, 3, 4], 10)]);
+    cluster.run(2_000);
+    cluster.kill(2);
+    cluster.run(25_000);
+    let targets = [1, 2, 5].map(|store| (StoreId(store), TargetRole::Voter)).to_vec();
+    cluster
+        .planner
+        .add_operator(cluster.now, OperatorRequest::TransferRegion { region: REGION, targets })
+        .unwrap();
+    let waits =
+        |c: &Cluster| c.planner.operators().next().is_some_and(|o| o.current == 1 && o.waits_for.is_some());
+    cluster.run_until(30_000, "the exchange waits", waits);
+    let view = cluster.planner.operators().next().unwrap();
+    assert_eq!(view.waits_for, Some(Refusal::TooFewHealthy { region: REGION, healthy: 2, needed: 3 }));
+    cluster.run(10_000);
+    let voters = cluster.region(1).meta.peers.iter().filter(|p| p.role == PeerRole::Voter).count();
+    assert_eq!(voters, 4);
 }

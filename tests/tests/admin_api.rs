@@ -92,7 +92,7 @@ async fn any_member_answers_by_the_leader_and_alone_what_it_knows_itself() -> Re
     let stores = format!("{one}/pd/api/v1/stores");
     let refused = ask_with(hop, "GET", &stores, Vec::new()).await?;
     ensure!(refused.status == 500 && refused.body.contains("redirect to not leader"), "{refused:?}");
-    // A body that is too large is refused, told or not.
+    // A body that is too large is refused, and who sent it reads why.
     let huge = ask_with(None, "POST", &format!("{one}/{labels}"), vec![b' '; (16 << 20) + 1]).await?;
     ensure!(huge.status == 413, "{huge:?}");
     let large = ask_with(None, "POST", &format!("{one}/{labels}"), vec![b' '; (1 << 20) + 1]).await?;

@@ -2,6 +2,7 @@
 //! passed on to it before a handler sees the request (`proxy`), so handlers decode, call an owner and encode.
 
 mod admin;
+mod body_limit;
 mod checkers;
 mod cluster;
 mod config;
@@ -43,11 +44,9 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 
+use self::body_limit::BODY_BYTES_MAX;
 use crate::cluster::{Cluster, Tenure};
 use crate::grpc::{self, Gate};
-
-/// Largest body of a request. The largest that tools send, a set of rules, is far below it.
-const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// All routes.
 pub fn routes(gate: &Gate) -> Router {
@@ -86,6 +85,7 @@ fn finished(gate: &Gate, routes: Router<Gate>) -> Router {
     routes
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(gate.clone(), proxy::pass_on))
+        .layer(middleware::from_fn(body_limit::enforce))
         .with_state(gate.clone())
 }
 

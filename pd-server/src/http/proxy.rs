@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, warn};
 
+use super::body_limit::{BODY_BYTES_MAX, TOO_LARGE};
 use super::json;
 use crate::grpc::Gate;
 use crate::leadership::LeadershipState;
@@ -27,8 +28,6 @@ const CONNECT_MAX: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(50);
 /// How long the leader may think before it begins to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
-/// Largest body passed on; a larger one is refused. No route takes as much.
-const BODY_BYTES_MAX: u64 = 16 << 20;
 /// Marks a request that was passed on, with the name of the member that did.
 const REDIRECTOR: HeaderName = HeaderName::from_static("pd-redirector");
 
@@ -178,10 +177,6 @@ async fn reach(member: &Member) -> Option<Reached> {
 /// Sends the request over and streams the answer back. The error is the answer when there is none of the leader's.
 async fn send(gate: &Gate, reached: Reached, request: Request) -> Result<Response<Body>, Response<Body>> {
     let Reached { leader, stream, authority } = reached;
-    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    if declared.and_then(|length| length.parse().ok()).is_some_and(|length: u64| length > BODY_BYTES_MAX) {
-        return Err(refuse(&request, StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE));
-    }
     let v2 = is_v2(&request);
     let failed = |reason: &str| {
         let text = format!("[PD:apiutil:ErrRedirect]redirect failed: {reason}");
@@ -225,8 +220,7 @@ async fn send(gate: &Gate, reached: Reached, request: Request) -> Result<Respons
 fn outgoing(request: Request, authority: &str, own_name: &str) -> Option<http::Request<Limited<Body>>> {
     let (parts, body) = request.into_parts();
     let target = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let limit = usize::try_from(BODY_BYTES_MAX).unwrap_or(usize::MAX);
-    let mut outgoing = http::Request::new(Limited::new(body, limit));
+    let mut outgoing = http::Request::new(Limited::new(body, BODY_BYTES_MAX));
     *outgoing.method_mut() = parts.method;
     *outgoing.uri_mut() = target.parse().ok()?;
     *outgoing.headers_mut() = passed_on(parts.headers);
@@ -254,8 +248,6 @@ fn is_over_limit(error: &hyper::Error) -> bool {
     }
     false
 }
-
-const TOO_LARGE: &str = "the body is larger than 16 MiB";
 
 fn refuse(request: &Request, status: StatusCode, text: &str) -> Response<Body> {
     refusal(is_v2(request), status, text)

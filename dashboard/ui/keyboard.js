@@ -6,12 +6,22 @@ import * as live from "./live.js";
 
 /** The second key after `g`. */
 const PAGES = /** @type {Record<string, [string, string]>} */ ({
-  o: ["overview", "Overview"], s: ["stores", "Stores"], k: ["keys", "Key space"], p: ["operators", "Operators"], m: ["members", "Members"],
+  o: ["overview", "Overview"],
+  s: ["stores", "Stores"],
+  k: ["keys", "Key space"],
+  p: ["operators", "Operators"],
+  m: ["members", "Members"],
 });
 const HELP = [
-  ["/", "search: store, region, address, key in hex or text"], ["g then o s k p m", "Overview, Stores, Key space, Operators, Members"],
-  ["j k", "next and previous row"], ["Enter", "open the row"], ["w", "why: the planner's reasons for the row or this page"],
-  ["y", "copy a link to this view"], ["Space", "pause and go on"], ["?", "this help"], ["Esc", "close, or leave the search"],
+  ["/", "search: store, region, address, key in hex or text"],
+  ["g then o s k p m", "Overview, Stores, Key space, Operators, Members"],
+  ["j k", "next and previous row"],
+  ["Enter", "open the row"],
+  ["w", "why: the planner's reasons for the row or this page"],
+  ["y", "copy a link to this view"],
+  ["Space", "pause and go on"],
+  ["?", "this help"],
+  ["Esc", "close, or leave the search"],
 ];
 /** A `g` is forgotten after so long. */
 const PREFIX_MS = 1_500;
@@ -22,6 +32,8 @@ let prefixUntil = 0;
 
 export function start() {
   document.addEventListener("keydown", onKey);
+  // From now on keys are heard.
+  document.body.dataset.shortcuts = "on";
 }
 
 /** @param {KeyboardEvent} event */
@@ -49,17 +61,41 @@ function act(key) {
   }
   const row = /** @type {HTMLElement | null} */ (document.activeElement?.closest("[data-row]") ?? null);
   switch (key) {
-    case "/": find(); return true;
-    case "?": help(); return true;
-    case "g": prefixUntil = performance.now() + PREFIX_MS; return true;
-    case "j": step(row, 1); return true;
-    case "k": step(row, -1); return true;
-    case "Enter": return follow(row?.dataset.open ?? row?.querySelector("a")?.getAttribute("href"));
-    case "w": return follow(row?.dataset.why ?? /** @type {HTMLElement | null} */ (document.querySelector("main [data-why-here]"))?.dataset.whyHere);
-    case "y": copyLink(); return true;
-    case " ": live.pause(live.link.peek() !== "paused"); return true;
-    default: return false;
+    case "/":
+      find();
+      return true;
+    case "?":
+      help();
+      return true;
+    case "g":
+      prefixUntil = performance.now() + PREFIX_MS;
+      return true;
+    case "j":
+      step(row, 1);
+      return true;
+    case "k":
+      step(row, -1);
+      return true;
+    case "Enter":
+      return follow(row?.dataset.open ?? row?.querySelector("a")?.getAttribute("href"));
+    case "w":
+      return follow(row?.dataset.why ?? whyHere());
+    case "y":
+      copyLink();
+      return true;
+    case " ":
+      live.pause(live.link.peek() !== "paused");
+      return true;
+    default:
+      return false;
   }
+}
+
+/** What "why" means where no row has the focus: this page's own question, else that of its first cause. */
+function whyHere() {
+  const here = /** @type {HTMLElement | null} */ (document.querySelector("main [data-why-here]"));
+  const cause = /** @type {HTMLElement | null} */ (document.querySelector("main .cause[data-why]"));
+  return here?.dataset.whyHere ?? cause?.dataset.why;
 }
 
 /** @param {string | null | undefined} place */
@@ -72,7 +108,9 @@ function follow(place) {
 
 /** @param {HTMLElement | null} row @param {number} by */
 function step(row, by) {
-  const rows = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("main [data-row]")]).filter((it) => it.offsetParent !== null);
+  const rows = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("main [data-row]")]).filter(
+    (it) => it.offsetParent !== null,
+  );
   const at = row ? rows.indexOf(row) : by > 0 ? -1 : rows.length;
   rows[Math.max(0, Math.min(rows.length - 1, at + by))]?.focus();
 }
@@ -99,7 +137,9 @@ function off() {
 function dialog(title, content) {
   const back = /** @type {HTMLElement | null} */ (document.activeElement);
   const close = h("button", { type: "button", class: "close", onclick: () => box.close() }, "close");
-  const box = /** @type {HTMLDialogElement} */ (h("dialog", { "aria-label": title }, h("h2", null, title), ...content, close));
+  const box = /** @type {HTMLDialogElement} */ (
+    h("dialog", { "aria-label": title }, h("h2", null, title), ...content, close)
+  );
   box.addEventListener("close", () => {
     box.remove();
     back?.focus();
@@ -119,7 +159,9 @@ export function help() {
     },
   });
   /** @type {HTMLInputElement} */ (box).checked = !off();
-  const rows = HELP.map(([keys, text]) => h("tr", null, h("th", { scope: "row" }, h("kbd", null, keys)), h("td", null, text)));
+  const rows = HELP.map(([keys, text]) =>
+    h("tr", null, h("th", { scope: "row" }, h("kbd", null, keys)), h("td", null, text)),
+  );
   dialog("Keyboard", [
     h("table", { class: "help" }, h("caption", null, "Every page answers these keys"), h("tbody", null, ...rows)),
     h("label", { class: "option" }, box, " single-key shortcuts"),
@@ -129,24 +171,34 @@ export function help() {
 
 export function find() {
   const results = h("ul", { class: "found" });
-  const input = /** @type {HTMLInputElement} */ (h("input", {
-    type: "search", autocomplete: "off", spellcheck: "false", "aria-label": "Store, region, address or key", placeholder: "7 · 10.0.0.1:20160 · 7480.. · user01",
-    oninput: () => show(),
-  }));
+  const input = /** @type {HTMLInputElement} */ (
+    h("input", {
+      type: "search",
+      autocomplete: "off",
+      spellcheck: "false",
+      "aria-label": "Store, region, address or key",
+      placeholder: "7 · 10.0.0.1:20160 · 7480.. · user01",
+      oninput: () => show(),
+    })
+  );
   const show = () => {
     const places = candidates(input.value.trim());
     const links = places.map(([href, text]) => h("a", { href, onclick: () => box.close() }, text));
     results.replaceChildren(...links.map((link) => h("li", null, link)));
   };
-  const form = h("form", {
-    onsubmit: (/** @type {Event} */ event) => {
-      event.preventDefault();
-      const first = candidates(input.value.trim())[0];
-      if (!first) return;
-      box.close();
-      location.hash = first[0];
+  const form = h(
+    "form",
+    {
+      onsubmit: (/** @type {Event} */ event) => {
+        event.preventDefault();
+        const first = candidates(input.value.trim())[0];
+        if (!first) return;
+        box.close();
+        location.hash = first[0];
+      },
     },
-  }, input);
+    input,
+  );
   const box = dialog("Search", [form, results]);
   input.focus();
 }
@@ -164,7 +216,8 @@ export function candidates(text) {
   if (number) found.push([`#/region/${number}`, `region ${number}`]);
   if (number && !stores?.has(Number(number))) found.push([`#/store/${number}`, `store ${number}`]);
   for (const store of stores?.values() ?? []) {
-    if (found.length < 8 && store.address.includes(text) && !number) found.push([`#/store/${store.id}`, `store ${store.id} at ${store.address}`]);
+    if (found.length < 8 && store.address.includes(text) && !number)
+      found.push([`#/store/${store.id}`, `store ${store.id} at ${store.address}`]);
   }
   found.push([`#/keys?key=${keyHex(text)}`, `the key ${text}`]);
   return found;

@@ -114,7 +114,7 @@ async function poll(signal) {
     const answer = await ask(rows ? `${topic}?limit=${PAGE_ROWS}` : topic, signal);
     heard = performance.now();
     apply(topic, rows ? { ...answer, full: true } : answer);
-    for (let next = answer.next; rows && next; ) {
+    for (let next = answer.next; rows && next;) {
       const more = await ask(`${topic}?limit=${PAGE_ROWS}&cursor=${encodeURIComponent(next)}`, signal);
       apply(topic, more);
       next = more.next;

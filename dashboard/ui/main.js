@@ -105,14 +105,26 @@ function missing(name) {
 
 /** @param {unknown} error */
 function broken(error) {
-  return { title: () => "This page failed", topics: [], page: () => [panel("What happened", trouble(error, () => visit()))] };
+  return {
+    title: () => "This page failed",
+    topics: [],
+    page: () => [
+      panel(
+        "What happened",
+        trouble(error, () => visit()),
+      ),
+    ],
+  };
 }
 
 function bar() {
   const verdict = $("verdict");
   const word = h("strong", null, () => live.health.value?.verdict ?? verdict.dataset.severity);
   effect(() => (verdict.dataset.severity = live.health.value?.verdict ?? verdict.dataset.severity));
-  verdict.replaceChildren(mark(() => live.health.value?.verdict ?? verdict.dataset.severity ?? ""), word);
+  verdict.replaceChildren(
+    mark(() => live.health.value?.verdict ?? verdict.dataset.severity ?? ""),
+    word,
+  );
   // Until the first news what the server wrote stands.
   const written = [...$("facts").querySelectorAll("dd")].map((it) => it.textContent);
   const facts = /** @type {[string, (health: import("./types.d.ts").Health) => string][]} */ ([
@@ -121,16 +133,43 @@ function bar() {
     ["Seen by", (health) => health.member],
     ["Data of", (health) => clock(health.as_of_ms)],
   ]);
-  $("facts").replaceChildren(...facts.map(([term, read], at) => h("div", null, h("dt", null, term), h("dd", null, () => (live.health.value ? read(live.health.value) : written[at])))));
+  $("facts").replaceChildren(
+    ...facts.map(([term, read], at) =>
+      h(
+        "div",
+        null,
+        h("dt", null, term),
+        h("dd", null, () => (live.health.value ? read(live.health.value) : written[at])),
+      ),
+    ),
+  );
   effect(() => {
     document.title = `${live.health.value?.verdict ?? "?"} · ${title.value} · placement driver`;
   });
   announce();
   const paused = () => live.link.value === "paused";
   $("tools").replaceChildren(
-    h("button", { type: "button", id: "pause", "aria-pressed": () => String(paused()), onclick: () => live.pause(!paused()) }, () => (paused() ? "paused" : "live")),
-    h("button", { type: "button", id: "find", onclick: () => keyboard().then((it) => it.find()) }, "search ", h("kbd", null, "/")),
-    h("button", { type: "button", id: "help", "aria-label": "Keyboard and help", onclick: () => keyboard().then((it) => it.help()) }, h("kbd", null, "?")),
+    h(
+      "button",
+      { type: "button", id: "pause", "aria-pressed": () => String(paused()), onclick: () => live.pause(!paused()) },
+      () => (paused() ? "paused" : "live"),
+    ),
+    h(
+      "button",
+      { type: "button", id: "find", onclick: () => keyboard().then((it) => it.find()) },
+      "search ",
+      h("kbd", null, "/"),
+    ),
+    h(
+      "button",
+      {
+        type: "button",
+        id: "help",
+        "aria-label": "Keyboard and help",
+        onclick: () => keyboard().then((it) => it.help()),
+      },
+      h("kbd", null, "?"),
+    ),
   );
 }
 
@@ -152,31 +191,83 @@ function notices() {
     const health = live.health.value;
     /** @type {{key: string, severity: string, content: () => import("./lib/dom.js").Child[]}[]} */
     const list = [];
-    const add = (/** @type {string} */ key, /** @type {string} */ severity, /** @type {() => import("./lib/dom.js").Child[]} */ content) => list.push({ key, severity, content });
+    const add = (
+      /** @type {string} */ key,
+      /** @type {string} */ severity,
+      /** @type {() => import("./lib/dom.js").Child[]} */ content,
+    ) => list.push({ key, severity, content });
     const age = () => (live.health.peek() ? since(live.health.peek()?.as_of_ms) : "the server's HTML");
-    if (live.link.value === "paused") add("paused", "learning", () => [h("strong", null, "Paused"), " at data of ", age(), ". Space goes on."]);
-    else if (live.link.value === "full") add("full", "attention", () => ["The server is shedding admin work: it is asked every 10 s. Data of ", age(), "."]);
-    else if (live.link.value === "crowded") add("crowded", "learning", () => ["Other tabs of this browser are live: this one asks every 10 s. Data of ", age(), "."]);
-    else if (live.trust.value === "reconnecting") add("broken", "attention", () => [h("strong", null, "Reconnecting"), ": this member does not answer. Data of ", age(), ". ", elsewhere()]);
-    else if (live.trust.value === "stale") add("stale", "attention", () => [h("strong", null, "No news"), " from this member. Data of ", age(), "."]);
+    if (live.link.value === "paused")
+      add("paused", "learning", () => [h("strong", null, "Paused"), " at data of ", age(), ". Space goes on."]);
+    else if (live.link.value === "full")
+      add("full", "attention", () => [
+        "The server is shedding admin work: it is asked every 10 s. Data of ",
+        age(),
+        ".",
+      ]);
+    else if (live.link.value === "crowded")
+      add("crowded", "learning", () => [
+        "Other tabs of this browser are live: this one asks every 10 s. Data of ",
+        age(),
+        ".",
+      ]);
+    else if (live.trust.value === "reconnecting")
+      add("broken", "attention", () => [
+        h("strong", null, "Reconnecting"),
+        ": this member does not answer. Data of ",
+        age(),
+        ". ",
+        elsewhere(),
+      ]);
+    else if (live.trust.value === "stale")
+      add("stale", "attention", () => [h("strong", null, "No news"), " from this member. Data of ", age(), "."]);
     if (health && health.leader === null) {
-      add("leader", "down", () => [h("strong", null, `This member's view (${health.member}): no leader since `), since(live.health.peek()?.no_leader_since_ms), ". Stores, operators and figures stand as the last leader saw them."]);
+      add("leader", "down", () => [
+        h("strong", null, `This member's view (${health.member}): no leader since `),
+        since(live.health.peek()?.no_leader_since_ms),
+        ". Stores, operators and figures stand as the last leader saw them.",
+      ]);
     } else if (health?.verdict === "learning" || (health?.heard && health.heard.regions_permille < 1_000)) {
-      add("learning", "learning", () => [h("strong", null, () => `Learning ${share(live.health.value?.heard?.regions_permille)}`), () => ` of regions heard, ${live.health.value?.heard?.stores ?? "?"} of ${live.health.value?.heard?.stores_expected ?? "?"} stores. Alarms that need to know the rest wait for it.`]);
+      add("learning", "learning", () => [
+        h("strong", null, () => `Learning ${share(live.health.value?.heard?.regions_permille)}`),
+        () =>
+          ` of regions heard, ${live.health.value?.heard?.stores ?? "?"} of ${live.health.value?.heard?.stores_expected ?? "?"} stores. Alarms that need to know the rest wait for it.`,
+      ]);
     }
-    if (live.otherVersion.value) add("version", "attention", () => ["The server has another version than this page. ", h("button", { type: "button", onclick: () => location.reload() }, "reload")]);
+    if (live.otherVersion.value)
+      add("version", "attention", () => [
+        "The server has another version than this page. ",
+        h("button", { type: "button", onclick: () => location.reload() }, "reload"),
+      ]);
     if (wrong.value) add(`wrong ${wrong.value}`, "attention", () => [`In the address: ${wrong.value}. It is ignored.`]);
     for (const [topic, text] of Object.entries(live.failures.value)) if (text) add(topic, "attention", () => [text]);
     return list;
   };
-  each($("notices"), read, (it) => it.key, (it) => h("p", { class: "notice", "data-severity": it.peek().severity, "data-notice": it.peek().key.split(" ")[0] }, mark(it.peek().severity), h("span", null, ...it.peek().content())));
+  each(
+    $("notices"),
+    read,
+    (it) => it.key,
+    (it) =>
+      h(
+        "p",
+        { class: "notice", "data-severity": it.peek().severity, "data-notice": it.peek().key.split(" ")[0] },
+        mark(it.peek().severity),
+        h("span", null, ...it.peek().content()),
+      ),
+  );
 }
 
 /** The same view on the other members. */
 function elsewhere() {
   if (!others.value.length) return "";
   const place = `dashboard/${location.hash}`;
-  return h("span", null, "The same view on ", ...others.value.flatMap((url, at) => [at ? ", " : "", h("a", { href: `${url.replace(/\/$/, "")}/${place}` }, url)]), ".");
+  return h(
+    "span",
+    null,
+    "The same view on ",
+    ...others.value.flatMap((url, at) => [at ? ", " : "", h("a", { href: `${url.replace(/\/$/, "")}/${place}` }, url)]),
+    ".",
+  );
 }
 
 async function learnOthers() {
@@ -204,6 +295,11 @@ effect(() => {
 });
 window.addEventListener("hashchange", () => visit());
 live.start();
-visit().then(() => keyboard()).then((it) => it.start(), (error) => console.warn("no shortcuts:", error));
+visit()
+  .then(() => keyboard())
+  .then(
+    (it) => it.start(),
+    (error) => console.warn("no shortcuts:", error),
+  );
 learnOthers();
 setInterval(() => document.hidden || learnOthers(), OTHERS_MS);

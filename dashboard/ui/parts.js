@@ -10,10 +10,33 @@ import { now } from "./live.js";
 const COPIED_MS = 1_500;
 /** Words of states of a store's liveness, an operator and a member, by how much they matter. */
 const SEVERITY = /** @type {Record<string, string>} */ ({
-  Connected: "ok", Up: "ok", Serving: "ok", leader: "ok", follower: "ok", finished: "ok", success: "ok", healthy: "ok",
-  Disconnected: "attention", Offline: "attention", Preparing: "attention", Removing: "attention", learner: "attention",
-  timeout: "attention", Unhealthy: "attention", disconnected: "attention", offline: "attention", cancelled: "attention", replaced: "attention", waiting: "learning", pending: "attention",
-  Down: "at-risk", down: "at-risk", failed: "at-risk", Tombstone: "learning", Removed: "learning", running: "ok",
+  Connected: "ok",
+  Up: "ok",
+  Serving: "ok",
+  leader: "ok",
+  follower: "ok",
+  finished: "ok",
+  success: "ok",
+  healthy: "ok",
+  Disconnected: "attention",
+  Offline: "attention",
+  Preparing: "attention",
+  Removing: "attention",
+  learner: "attention",
+  timeout: "attention",
+  Unhealthy: "attention",
+  disconnected: "attention",
+  offline: "attention",
+  cancelled: "attention",
+  replaced: "attention",
+  waiting: "learning",
+  pending: "attention",
+  Down: "at-risk",
+  down: "at-risk",
+  failed: "at-risk",
+  Tombstone: "learning",
+  Removed: "learning",
+  running: "ok",
 });
 const ORDER = ["at-risk", "down", "degraded", "blocked", "attention", "learning", "ok"];
 
@@ -49,19 +72,28 @@ export function subjectPlace(subject) {
 
 /** @param {Subject | null | undefined} subject */
 export function subjectText(subject) {
-  const [kind, id] = Object.entries(subject ?? {}).find(([, value]) => value !== null && value !== undefined) ?? ["", ""];
+  const [kind, id] = Object.entries(subject ?? {}).find(([, value]) => value !== null && value !== undefined) ?? [
+    "",
+    "",
+  ];
   return `${kind} ${id}`.trim();
 }
 
 /** @param {Subject} subject */
 export function subjectLink(subject) {
   const place = subjectPlace(subject);
-  return place ? h("a", { href: place, class: "id" }, subjectText(subject)) : h("span", { class: "id" }, subjectText(subject));
+  return place
+    ? h("a", { href: place, class: "id" }, subjectText(subject))
+    : h("span", { class: "id" }, subjectText(subject));
 }
 
 /** A command line with a button that copies it. @param {string} text */
 export function command(text) {
-  const button = h("button", { type: "button", class: "copy", "aria-label": `Copy: ${text}`, onclick: () => copy(text, button) }, "copy");
+  const button = h(
+    "button",
+    { type: "button", class: "copy", "aria-label": `Copy: ${text}`, onclick: () => copy(text, button) },
+    "copy",
+  );
   return h("span", { class: "command" }, h("code", null, text), button);
 }
 
@@ -83,13 +115,17 @@ export async function copy(text, button) {
 export function ago(at, word = "ago") {
   return h("time", { class: "age", title: () => moment(at()) }, () => {
     const then = at();
-    return then === null || then === undefined ? "never heard" : `${span(Math.max(0, now.value - then))} ${word}`.trim();
+    return then === null || then === undefined
+      ? "never heard"
+      : `${span(Math.max(0, now.value - then))} ${word}`.trim();
   });
 }
 
 /** "12:03:07 UTC (4 m)". @param {number | null | undefined} at */
 export function since(at) {
-  return h("time", { class: "age", title: moment(at) }, () => (at === null || at === undefined ? "unknown" : `${clock(at)} (${span(Math.max(0, now.value - at))})`));
+  return h("time", { class: "age", title: moment(at) }, () =>
+    at === null || at === undefined ? "unknown" : `${clock(at)} (${span(Math.max(0, now.value - at))})`,
+  );
 }
 
 /** One term of a list of facts. @param {string} term @param {...import("./lib/dom.js").Child} value */
@@ -112,7 +148,13 @@ export function empty(text) {
 
 /** An error of one panel: endpoint, code, request, and a way to try again. @param {any} error @param {() => void} retry */
 export function trouble(error, retry) {
-  const facts = [error.path && `GET ${new URL(error.path, "http://member/dashboard/pd/api/v2/").pathname.replace("/dashboard/", "/")}`, error.status && `status ${error.status}`, error.code, error.request && `request ${error.request}`];
+  const facts = [
+    error.path &&
+      `GET ${new URL(error.path, "http://member/dashboard/pd/api/v2/").pathname.replace("/dashboard/", "/")}`,
+    error.status && `status ${error.status}`,
+    error.code,
+    error.request && `request ${error.request}`,
+  ];
   return h(
     "div",
     { class: "trouble", role: "alert" },
@@ -133,5 +175,9 @@ export function bar(part, whole, name) {
   };
   const fill = h("span", { class: "fill", style: () => ({ width: `${(permille() ?? 0) / 10}%` }) });
   const label = () => `${name}: ${permille() === null ? "not known" : `${Math.floor((permille() ?? 0) / 10)} %`}`;
-  return h("span", { class: () => `bar${permille() === null ? " unknown" : ""}`, role: "img", "aria-label": label }, fill);
+  return h(
+    "span",
+    { class: () => `bar${permille() === null ? " unknown" : ""}`, role: "img", "aria-label": label },
+    fill,
+  );
 }

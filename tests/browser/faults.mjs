@@ -6,7 +6,10 @@ import { PATIENCE_MS, accessible, open, quiet, shoot, tells } from "./watch.mjs"
 
 /** A store is killed: one cause with its count, and the keyboard leads from it to the command. */
 export async function storeDies(browser, url) {
-  const context = await browser.newContext({ permissions: ["clipboard-read", "clipboard-write"], viewport: { width: 1440, height: 900 } });
+  const context = await browser.newContext({
+    permissions: ["clipboard-read", "clipboard-write"],
+    viewport: { width: 1440, height: 900 },
+  });
   const watched = await open(context, url);
   const { page } = watched;
   await mark(page);
@@ -15,12 +18,18 @@ export async function storeDies(browser, url) {
   const store = await ask("kill-store");
   await tells(page, ".cause", new RegExp(`store ${store}\\b`, "i"));
   const counted = await page.waitForFunction((it) => {
-    const causes = [...document.querySelectorAll(".cause")].filter((cause) => cause.dataset.row.endsWith(` store ${it}`) && cause.querySelector(".count"));
+    const causes = [...document.querySelectorAll(".cause")].filter(
+      (cause) => cause.dataset.row.endsWith(` store ${it}`) && cause.querySelector(".count"),
+    );
     const regions = causes.find((cause) => /^REGION_/.test(cause.dataset.code));
-    return regions ? { code: regions.dataset.code, count: regions.querySelector(".count").textContent, all: causes.length } : null;
+    return regions
+      ? { code: regions.dataset.code, count: regions.querySelector(".count").textContent, all: causes.length }
+      : null;
   }, store);
   const told = await counted.jsonValue();
-  console.log(`store killed: the page tells ${told.code} of ${told.count} regions, blamed on store ${store}, after ${((Date.now() - killed) / 1_000).toFixed(1)} s`);
+  console.log(
+    `store killed: the page tells ${told.code} of ${told.count} regions, blamed on store ${store}, after ${((Date.now() - killed) / 1_000).toFixed(1)} s`,
+  );
   assert.match(await page.locator("#verdict").textContent(), /degraded|at-risk/);
   await shoot(page, "store-killed");
   await accessible(page, "store killed");
@@ -45,11 +54,17 @@ async function keyboard(page, store) {
   // Down the rows until the cause is found that blames the store.
   for (let step = 0; ; step += 1) {
     await page.keyboard.press("j");
-    const row = await page.evaluate(() => document.activeElement?.closest("[data-row]")?.getAttribute("data-row") ?? "");
+    const row = await page.evaluate(
+      () => document.activeElement?.closest("[data-row]")?.getAttribute("data-row") ?? "",
+    );
     if (row.endsWith(` store ${store}`)) break;
     assert.ok(step < 50, "no row of the killed store");
   }
-  assert.notEqual(await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle), "none", "focus can be seen");
+  assert.notEqual(
+    await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle),
+    "none",
+    "focus can be seen",
+  );
   await page.keyboard.press("Enter");
   await tells(page, "h1", new RegExp(`Store ${store}`));
   await page.waitForFunction(() => document.querySelector("#why-summary")?.textContent);
@@ -114,7 +129,10 @@ export async function servingMemberDies(browser) {
   await ask("kill-survivor");
   await tells(page, "#notices", /Reconnecting/);
   await page.locator("#notices a").first().waitFor();
-  assert.match(await page.locator("#notices a").first().getAttribute("href"), /^http:\/\/127\.0\.0\.1:\d+\/dashboard\/#?/);
+  assert.match(
+    await page.locator("#notices a").first().getAttribute("href"),
+    /^http:\/\/127\.0\.0\.1:\d+\/dashboard\/#?/,
+  );
   await page.waitForFunction(() => document.body.classList.contains("old"));
   await shoot(page, "member-gone");
   await accessible(page, "member gone");

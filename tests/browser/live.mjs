@@ -10,9 +10,19 @@ export async function pages(browser, url) {
       const context = await browser.newContext({ viewport: { width, height: width === 360 ? 780 : 900 }, colorScheme });
       const watched = await open(context, url);
       const { page } = watched;
-      await page.waitForFunction(() => /^(ok|attention|learning)$/.test(document.querySelector("#verdict")?.dataset.severity ?? ""));
+      await page.waitForFunction(() =>
+        /^(ok|attention|learning)$/.test(document.querySelector("#verdict")?.dataset.severity ?? ""),
+      );
       const [store, region] = await some(page);
-      for (const place of ["overview", "stores", `store/${store}`, "keys", "operators", `region/${region}`, "members"]) {
+      for (const place of [
+        "overview",
+        "stores",
+        `store/${store}`,
+        "keys",
+        "operators",
+        `region/${region}`,
+        "members",
+      ]) {
         await go(page, place);
         await full(page, place);
         const where = `${place} at ${width} ${colorScheme}`;
@@ -41,8 +51,19 @@ async function some(page) {
 
 /** What a page is about has come. */
 async function full(page, place) {
-  const wanted = { overview: ".figure", stores: "tbody tr", store: ".terms dd", keys: "canvas", operators: ".panel", region: "tbody tr", members: "tbody tr" };
-  await page.locator(`main ${wanted[place.split("/")[0]]}`).first().waitFor();
+  const wanted = {
+    overview: ".figure",
+    stores: "tbody tr",
+    store: ".terms dd",
+    keys: "canvas",
+    operators: ".panel",
+    region: "tbody tr",
+    members: "tbody tr",
+  };
+  await page
+    .locator(`main ${wanted[place.split("/")[0]]}`)
+    .first()
+    .waitFor();
 }
 
 /** Without script the verdict and its figures are there, and the first answer has the verdict in its HTML. */
@@ -66,8 +87,12 @@ export async function budget(browser, url) {
   session.on("Network.loadingFinished", (event) => sizes.set(event.requestId, event.encodedDataLength));
   await page.goto(url, { waitUntil: "load" });
   await page.locator("main .figure").first().waitFor();
-  await page.waitForFunction(() => performance.getEntriesByType("resource").some((it) => it.name.endsWith("keyboard.js")));
-  const names = await page.evaluate(() => performance.getEntriesByType("resource").map((it) => it.name.split("/").slice(-2).join("/")));
+  await page.waitForFunction(() =>
+    performance.getEntriesByType("resource").some((it) => it.name.endsWith("keyboard.js")),
+  );
+  const names = await page.evaluate(() =>
+    performance.getEntriesByType("resource").map((it) => it.name.split("/").slice(-2).join("/")),
+  );
   const bytes = [...sizes.values()].reduce((sum, it) => sum + it, 0);
   console.log(`first view: ${names.length} requests besides the page, ${bytes} bytes with headers: ${names.join(" ")}`);
   assert.ok(bytes > 0 && bytes <= 60 * 1_024, `${bytes} bytes`);
@@ -102,7 +127,9 @@ export async function eightTabs(browser, url) {
 /** Its data goes on. */
 async function live(page) {
   const before = await page.locator("#facts").textContent();
-  await page.waitForFunction((text) => document.querySelector("#facts")?.textContent !== text, before, { polling: 100 });
+  await page.waitForFunction((text) => document.querySelector("#facts")?.textContent !== text, before, {
+    polling: 100,
+  });
 }
 
 /** A page behind another one: headless browsers show all of them, so the page is told as a browser with a screen would. */

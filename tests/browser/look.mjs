@@ -7,7 +7,11 @@ const folder = process.argv[2] ?? "target/look";
 mkdirSync(folder, { recursive: true });
 const server = await fixture("degraded");
 const browser = await launch();
-for (const [width, scheme] of [[1440, "light"], [1440, "dark"], [360, "light"]]) {
+for (const [width, scheme] of [
+  [1440, "light"],
+  [1440, "dark"],
+  [360, "light"],
+]) {
   const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme: scheme });
   const page = await context.newPage();
   page.on("console", (message) => console.log(message.type(), message.text()));

@@ -1,7 +1,8 @@
 // What a healthy group never says, told by the server of canned answers.
 
 import assert from "node:assert/strict";
-import { fixture, MARKUP } from "./fixture.mjs";
+import { fixture } from "./fixture.mjs";
+import { MARKUP } from "./scenes.mjs";
 import { PATIENCE_MS, accessible, fits, go, open, quiet, shoot, tells } from "./watch.mjs";
 
 const PLACES = ["overview", "stores", "store/1", "operators", "region/77", "keys", "members"];
@@ -9,7 +10,10 @@ const PLACES = ["overview", "stores", "store/1", "operators", "region/77", "keys
 export async function ugly(browser) {
   const server = await fixture("ugly");
   try {
-    for (const [width, colorScheme] of [[1440, "light"], [360, "dark"]]) {
+    for (const [width, colorScheme] of [
+      [1440, "light"],
+      [360, "dark"],
+    ]) {
       await odd(await browser.newContext({ viewport: { width, height: 800 }, colorScheme }), server, width);
     }
     await many(await browser.newContext({ viewport: { width: 1440, height: 900 } }), server);
@@ -36,7 +40,11 @@ async function odd(context, server, width) {
     await go(page, place);
     await fits(page, `ugly ${place} at ${width}`);
     await accessible(page, `ugly ${place} at ${width}`);
-    assert.equal(await page.locator("main img, main b img, main i, main u").count(), 0, `${place}: markup became elements`);
+    assert.equal(
+      await page.locator("main img, main b img, main i, main u").count(),
+      0,
+      `${place}: markup became elements`,
+    );
   }
   await go(page, "stores");
   assert.ok((await page.locator("main").textContent()).includes(MARKUP), "the address is shown as it is");
@@ -59,7 +67,11 @@ async function many(context, server) {
   await page.getByRole("button", { name: /more of 300/ }).click();
   await page.waitForFunction(() => document.querySelectorAll("main tbody tr").length === 300);
   const used = (await page.locator('td[data-column="used"]').allTextContents()).map((text) => parseFloat(text));
-  assert.deepEqual(used, [...used].sort((a, b) => b - a), "sorted by what is used, the fullest first");
+  assert.deepEqual(
+    used,
+    [...used].sort((a, b) => b - a),
+    "sorted by what is used, the fullest first",
+  );
   await page.getByLabel("Filter").fill("10.0.0.77:");
   await page.waitForFunction(() => document.querySelectorAll("main tbody tr").length === 1);
   assert.match(page.url(), /filter=10.0.0.77%3A/, "the address follows");
@@ -139,7 +151,9 @@ async function pausing(context, server) {
   while (server.state.streams.size > 0 && Date.now() < closed) await page.waitForTimeout(50);
   assert.equal(server.state.streams.size, 0, "the stream is closed");
   await page.locator("body").press(" ");
-  await page.waitForFunction(() => !document.body.classList.contains("old") && !document.querySelector('[data-notice="paused"]'));
+  await page.waitForFunction(
+    () => !document.body.classList.contains("old") && !document.querySelector('[data-notice="paused"]'),
+  );
   await context.close();
 }
 
@@ -147,7 +161,13 @@ async function pausing(context, server) {
 async function searching(context, server) {
   const { page } = await open(context, `${server.url}#/stores`);
   await page.waitForFunction(() => document.querySelectorAll("main tbody tr").length === 5);
-  const places = [["store 4", "#/store/4"], ["77", "#/region/77"], ["3", "#/store/3"], ["10.0.0.2", "#/store/2"], ["user01", "#/keys?key=757365723031"]];
+  const places = [
+    ["store 4", "#/store/4"],
+    ["77", "#/region/77"],
+    ["3", "#/store/3"],
+    ["10.0.0.2", "#/store/2"],
+    ["user01", "#/keys?key=757365723031"],
+  ];
   for (const [typed, place] of places) {
     await page.keyboard.press("/");
     await page.getByRole("searchbox", { name: /Store, region/ }).fill(typed);
@@ -166,7 +186,11 @@ async function searching(context, server) {
   await page.getByLabel("single-key shortcuts").uncheck();
   await page.keyboard.press("Escape");
   await page.keyboard.press("j");
-  assert.equal(await page.evaluate(() => document.activeElement?.getAttribute("data-row")), "store 2", "shortcuts are off");
+  assert.equal(
+    await page.evaluate(() => document.activeElement?.getAttribute("data-row")),
+    "store 2",
+    "shortcuts are off",
+  );
   await context.close();
 }
 
@@ -187,20 +211,42 @@ async function map(context, server) {
   const { page } = watched;
   const canvas = page.locator("canvas");
   await page.waitForFunction(() => document.querySelector("canvas")?.width > 300);
-  const pixel = (x, y) => canvas.evaluate((it, [px, py]) => [...it.getContext("2d").getImageData(px, py, 1, 1).data].slice(0, 3), [x, y]);
+  const pixel = (x, y) =>
+    canvas.evaluate((it, [px, py]) => [...it.getContext("2d").getImageData(px, py, 1, 1).data].slice(0, 3), [x, y]);
   const width = await canvas.evaluate((it) => it.width);
   const ratio = width / (await canvas.evaluate((it) => it.clientWidth));
   // Cell 40 has missing replicas: the whole lane is in the colour of harm, at its lower half too.
-  const at = Math.round(((40.5 / 1_500) * width));
+  const at = Math.round((40.5 / 1_500) * width);
   assert.deepEqual(await pixel(at, Math.round(125 * ratio)), [0xa3, 0x12, 0x3a], "trouble is drawn");
   await canvas.focus();
   await canvas.press("ArrowRight");
   await tells(page, "#cell-text", /Cell 1 of 1,500/);
   await canvas.press("End");
   await tells(page, "#cell-text", /Cell 1,500 of 1,500/);
+  // Why the cell in trouble is in trouble.
+  await canvas.press("Home");
+  for (let step = 0; step < 40; step += 1) await canvas.press("ArrowRight");
+  await tells(page, "#cell-text", /Cell 41 .* 3 missing/);
+  await canvas.press("w");
+  await page.waitForFunction(
+    () => location.hash === "#/region/77?why=1" && document.activeElement?.id === "why-summary",
+  );
+  await page.goBack();
+  await page.waitForFunction(() => document.querySelector("canvas")?.width > 300);
+  // A box with Shift is looked at closer.
+  const box = await canvas.boundingBox();
+  await page.keyboard.down("Shift");
+  await page.mouse.move(box.x + box.width / 4, box.y + 10);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width / 2, box.y + 10, { steps: 4 });
+  await page.mouse.up();
+  await page.keyboard.up("Shift");
+  await page.waitForFunction(() => /start=7480/.test(location.hash) && /end=7480/.test(location.hash));
+  await canvas.focus();
   await canvas.press("Home");
   await canvas.press("+");
-  await page.waitForFunction(() => /start=/.test(location.hash) || /end=/.test(location.hash));
+  await page.getByRole("button", { name: "whole key space" }).click();
+  await page.waitForFunction(() => !/start=|end=/.test(location.hash));
   assert.match(await page.locator("main").textContent(), /77/, "the region in trouble is in the table");
   await quiet(watched, "map");
   await context.close();

@@ -31,9 +31,12 @@ export async function open(context, url, allowed = {}) {
   page.on("pageerror", (error) => complaints.push(`error: ${error.stack}`));
   await page.addInitScript(() => {
     globalThis.violations = [];
-    document.addEventListener("securitypolicyviolation", (event) => globalThis.violations.push(`${event.violatedDirective}: ${event.blockedURI} ${event.sample}`));
+    document.addEventListener("securitypolicyviolation", (event) =>
+      globalThis.violations.push(`${event.violatedDirective}: ${event.blockedURI} ${event.sample}`),
+    );
   });
   await page.goto(url, { waitUntil: "domcontentloaded" });
+  await page.waitForFunction(() => document.body.dataset.shortcuts === "on");
   return { page, complaints };
 }
 
@@ -47,13 +50,22 @@ export async function quiet({ page, complaints }, where) {
 export async function accessible(page, where) {
   await page.evaluate(AXE);
   const found = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
-  const told = found.violations.map((it) => `${it.id}: ${it.help}: ${it.nodes.slice(0, 3).map((node) => `${node.target.join(" ")} ${node.failureSummary ?? ""}`).join(" | ")}`);
+  const told = found.violations.map(
+    (it) =>
+      `${it.id}: ${it.help}: ${it.nodes
+        .slice(0, 3)
+        .map((node) => `${node.target.join(" ")} ${node.failureSummary ?? ""}`)
+        .join(" | ")}`,
+  );
   assert.deepEqual(told, [], `${where}: axe`);
 }
 
 /** No sideways scroll of the page itself. */
 export async function fits(page, where) {
-  const [scroll, width] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
+  const [scroll, width] = await page.evaluate(() => [
+    document.documentElement.scrollWidth,
+    document.documentElement.clientWidth,
+  ]);
   assert.ok(scroll <= width, `${where}: ${scroll} px wide on a screen of ${width} px`);
 }
 
@@ -70,7 +82,12 @@ export async function go(page, place) {
 export async function tells(page, selector, pattern, limit = PATIENCE_MS) {
   const [source, flags] = [pattern.source, pattern.flags];
   try {
-    await page.waitForFunction(([it, text, how]) => [...document.querySelectorAll(it)].some((node) => new RegExp(text, how).test(node.textContent)), [selector, source, flags], { timeout: limit });
+    await page.waitForFunction(
+      ([it, text, how]) =>
+        [...document.querySelectorAll(it)].some((node) => new RegExp(text, how).test(node.textContent)),
+      [selector, source, flags],
+      { timeout: limit },
+    );
   } catch {
     const seen = await page.locator(selector).allTextContents();
     assert.fail(`${selector} does not tell ${pattern}; it tells ${JSON.stringify(seen)}`);

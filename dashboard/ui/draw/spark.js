@@ -12,7 +12,12 @@ export function spark(series, name) {
   const [least, most] = [Math.min(...values), Math.max(...values)];
   return svg(
     "svg",
-    { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${name}: ${count(least)} to ${count(most)}`, preserveAspectRatio: "none" },
+    {
+      viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+      role: "img",
+      "aria-label": `${name}: ${count(least)} to ${count(most)}`,
+      preserveAspectRatio: "none",
+    },
     svg("path", { d: path(series, Math.min(0, least), most), "vector-effect": "non-scaling-stroke" }),
   );
 }

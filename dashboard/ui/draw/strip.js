@@ -2,10 +2,15 @@
 
 /** @typedef {import("../types.d.ts").KeyMap} KeyMap */
 /** @typedef {{from: number, to: number}} View cells, fractions too */
-/** @typedef {{map: KeyMap, heat: Uint8Array, view: View, cursor: number, picked: number | null, dark: boolean}} Scene */
+/** @typedef {{map: KeyMap, heat: Uint8Array, view: View, cursor: number, band: View | null, picked: number | null, dark: boolean}} Scene */
 
 /** Lanes from top to bottom: their heights in CSS pixels; names stand beside the canvas. */
-export const LANES = /** @type {const} */ ([["leader", 44], ["heat", 44], ["rule", 18], ["trouble", 26]]);
+export const LANES = /** @type {const} */ ([
+  ["leader", 44],
+  ["heat", 44],
+  ["rule", 18],
+  ["trouble", 26],
+]);
 const GAP = 4;
 /** Height of all lanes in CSS pixels. */
 export const HEIGHT = LANES.reduce((sum, [, height]) => sum + height + GAP, -GAP);
@@ -15,12 +20,41 @@ const UNKNOWN = 255;
 const TROUBLE_MIN_PX = 3;
 
 /** The cividis ramp: even steps of lightness, the same for all kinds of sight. @type {[number, number, number][]} */
-const CIVIDIS = [[0, 34, 78], [18, 53, 112], [59, 73, 108], [87, 93, 109], [112, 113, 115], [138, 134, 120], [165, 156, 116], [195, 179, 105], [225, 204, 85], [254, 232, 56]];
+const CIVIDIS = [
+  [0, 34, 78],
+  [18, 53, 112],
+  [59, 73, 108],
+  [87, 93, 109],
+  [112, 113, 115],
+  [138, 134, 120],
+  [165, 156, 116],
+  [195, 179, 105],
+  [225, 204, 85],
+  [254, 232, 56],
+];
 /** Where the ramp begins, so that the least traffic already stands out from the background. */
 const RAMP_FIRST = 0.12;
 
-const LIGHT = { ground: "#eef0f2", ink: "#1b1f24", mixed: "#9aa1a9", rule: ["#b9c4d0", "#d9dfe6"], warn: "#a06600", risk: "#a3123a", operator: "#0072b2", unknown: "#6b7280" };
-const DARK = { ground: "#22272d", ink: "#e8eaed", mixed: "#6b7480", rule: ["#48525e", "#343c45"], warn: "#f0c53b", risk: "#ff6b4a", operator: "#56b4e9", unknown: "#9aa3ad" };
+const LIGHT = {
+  ground: "#eef0f2",
+  ink: "#1b1f24",
+  mixed: "#9aa1a9",
+  rule: ["#b9c4d0", "#d9dfe6"],
+  warn: "#a06600",
+  risk: "#a3123a",
+  operator: "#0072b2",
+  unknown: "#6b7280",
+};
+const DARK = {
+  ground: "#22272d",
+  ink: "#e8eaed",
+  mixed: "#6b7480",
+  rule: ["#48525e", "#343c45"],
+  warn: "#f0c53b",
+  risk: "#ff6b4a",
+  operator: "#56b4e9",
+  unknown: "#9aa3ad",
+};
 
 /** Heat from its base64. Too short an answer is not known at its end. @param {string} text @param {number} cells */
 export function decodeHeat(text, cells) {
@@ -72,6 +106,7 @@ export function draw(canvas, scene) {
     cells(scene, width, ratio, (cell, x, w) => PAINT[lane](context, scene, colours, cell, x, w, top, height));
     top += height + GAP;
   }
+  band(context, scene, colours, width);
   cursor(context, scene, colours, width);
 }
 
@@ -135,6 +170,16 @@ const PAINT = {
     }
   },
 };
+
+/** The box that is being drawn. @param {CanvasRenderingContext2D} context @param {Scene} scene @param {typeof LIGHT} colours @param {number} width */
+function band(context, { view, band }, colours, width) {
+  if (!band) return;
+  const scale = width / (view.to - view.from);
+  context.fillStyle = colours.ink;
+  context.globalAlpha = 0.25;
+  context.fillRect((band.from - view.from) * scale, 0, (band.to - band.from) * scale, HEIGHT);
+  context.globalAlpha = 1;
+}
 
 /** @param {CanvasRenderingContext2D} context @param {Scene} scene @param {typeof LIGHT} colours @param {number} width */
 function cursor(context, { view, cursor }, colours, width) {

@@ -1,13 +1,15 @@
 // Key space: the strip, the cell under the cursor in words, and a table of what is hot or in trouble.
 
-import { each, effect, h, onEnd, signal } from "../lib/dom.js";
-import { bytes, count, key, keyHex, share, some } from "../lib/format.js";
+import { effect, h, onEnd, signal } from "../lib/dom.js";
+import { key, keyHex, share } from "../lib/format.js";
 import { choice, format, parse, withParameters } from "../lib/router.js";
 import { ask } from "../lib/stream.js";
 import { link, stores } from "../live.js";
-import { ago, command, empty, panel, regionLink, skeleton, storeLink, trouble } from "../parts.js";
-import { HEIGHT, LANES, decodeHeat, draw, heatColour, heatValue, storeColour } from "../draw/strip.js";
+import { ago, empty, panel, skeleton, trouble } from "../parts.js";
+import { HEIGHT, LANES, decodeHeat, draw, heatColour, storeColour } from "../draw/strip.js";
 import { gestures } from "../draw/gestures.js";
+import { cell, number } from "./keys-cell.js";
+import { twin } from "./keys-table.js";
 
 /** @typedef {import("../types.d.ts").KeyMap} KeyMap */
 /** @typedef {import("../lib/router.js").Place} Place */
@@ -17,17 +19,8 @@ import { gestures } from "../draw/gestures.js";
 const AGAIN_MS = 5_000;
 /** A changed stretch is asked for once it rests. */
 const REST_MS = 250;
-/** tikv/pd's own API, from where the page's lies: beside the page, not below it. */
-const V1 = "../../../../pd/api/v1/";
 /** Cells of a narrow screen and of a wide one. */
 const CELLS = /** @type {const} */ ([250, 1_500]);
-/** Rows of the table that says the same as the strip. */
-const HOT_ROWS = 20;
-const TROUBLE_ROWS = 100;
-/** Regions of a cell that are listed. */
-const REGIONS_SHOWN = 50;
-/** A cell below this share of the hottest one's step of the scale is not hot. */
-const HOT_SHARE = 0.75;
 const LANE_NAMES = { leader: "Leader", heat: "Heat now", rule: "Rule", trouble: "Trouble" };
 
 export const topics = ["stores"];
@@ -38,7 +31,8 @@ export function page(place, wrong) {
   const metric = choice(place, "metric", ["write", "read"], wrong);
   const by = choice(place, "by", ["regions", "bytes", "keys"], wrong);
   const picked = picks(place, wrong);
-  for (const name of ["start", "end"]) if (!/^([0-9a-f]{2})*$/i.test(place.parameters.get(name) ?? "")) wrong(`${name} is no hex`);
+  for (const name of ["start", "end"])
+    if (!/^([0-9a-f]{2})*$/i.test(place.parameters.get(name) ?? "")) wrong(`${name} is no hex`);
   /** @type {import("../lib/dom.js").Signal<Shown | null>} */
   const shown = signal(/** @type {Shown | null} */ (null));
   /** @type {import("../lib/dom.js").Signal<any>} */
@@ -53,13 +47,22 @@ export function page(place, wrong) {
     const cells = matchMedia("(max-width: 640px)").matches ? CELLS[0] : CELLS[1];
     try {
       /** @type {KeyMap} */
-      const map = await ask(`map?${new URLSearchParams({ ...(start && { start }), ...(end && { end }), cells: String(cells), by })}`, stop.signal);
+      const map = await ask(
+        `map?${new URLSearchParams({ ...(start && { start }), ...(end && { end }), cells: String(cells), by })}`,
+        stop.signal,
+      );
       // Somebody may have moved on while it came.
       if (range.peek().start !== start || range.peek().end !== end) return;
-      const fresh = shown.peek() === null || shown.peek()?.map.keys[0] !== map.keys[0] || shown.peek()?.map.keys.at(-1) !== map.keys.at(-1) || shown.peek()?.map.regions.length !== map.regions.length;
+      const fresh =
+        shown.peek() === null ||
+        shown.peek()?.map.keys[0] !== map.keys[0] ||
+        shown.peek()?.map.keys.at(-1) !== map.keys.at(-1) ||
+        shown.peek()?.map.regions.length !== map.regions.length;
       shown.value = { map, heat: decodeHeat(map.heat?.[metric]?.v, map.regions.length) };
       if (fresh) view.value = { from: 0, to: Math.max(1, map.regions.length) };
-      cursor.value = fresh ? holding(map, place.parameters.get("key")) : Math.min(cursor.peek(), map.regions.length - 1);
+      cursor.value = fresh
+        ? holding(map, place.parameters.get("key"))
+        : Math.min(cursor.peek(), map.regions.length - 1);
       error.value = null;
     } catch (failure) {
       if (!stop.signal.aborted) error.value = failure;
@@ -98,15 +101,40 @@ export function page(place, wrong) {
 
   const strip = lanes(shown, view, cursor, picked, look, metric);
   return [
-    controls(place, metric, by, range, () => go("", ""), () => zoom(view, cursor, look, 0.5)),
-    panel("Strip", () => (error.value ? trouble(error.value, load) : shown.value ? "" : skeleton()), () => (shown.value && total(shown.value.map) === 0 ? empty("No Region is known yet: the first store brings the first one.") : ""), strip, h("p", { class: "quiet" }, () => (shown.value ? ["made ", ago(() => shown.value?.map.as_of_ms), ` · ${share(shown.value.map.heard_permille)} of regions heard`] : ""))),
+    controls(
+      place,
+      metric,
+      by,
+      range,
+      () => go("", ""),
+      () => zoom(view, cursor, look, 0.5),
+    ),
+    panel(
+      "Strip",
+      () => (error.value ? trouble(error.value, load) : shown.value ? "" : skeleton()),
+      () =>
+        shown.value && total(shown.value.map) === 0
+          ? empty("No Region is known yet: the first store brings the first one.")
+          : "",
+      strip,
+      h("p", { class: "quiet" }, () =>
+        shown.value
+          ? [
+              "made ",
+              ago(() => shown.value?.map.as_of_ms),
+              ` · ${share(shown.value.map.heard_permille)} of regions heard`,
+            ]
+          : "",
+      ),
+    ),
     panel("Cell", cell(shown, cursor, metric)),
     twin(shown, cursor, metric),
   ];
 }
 
 /** @param {Place} place @param {string} name */
-const hex = (place, name) => (/^([0-9a-f]{2})+$/i.test(place.parameters.get(name) ?? "") ? (place.parameters.get(name) ?? "").toUpperCase() : "");
+const hex = (place, name) =>
+  /^([0-9a-f]{2})+$/i.test(place.parameters.get(name) ?? "") ? (place.parameters.get(name) ?? "").toUpperCase() : "";
 /** @param {KeyMap} map */
 const total = (map) => map.regions.reduce((sum, it) => sum + it, 0);
 
@@ -138,17 +166,58 @@ function zoom(view, cursor, look, factor) {
 /** @param {Place} place @param {string} metric @param {string} by @param {import("../lib/dom.js").Signal<{start: string, end: string}>} range @param {() => void} whole @param {() => void} closer */
 function controls(place, metric, by, range, whole, closer) {
   const chips = (/** @type {string} */ name, /** @type {string[]} */ values, /** @type {string} */ present) =>
-    values.map((value) => h("a", { class: "chip", href: format(withParameters(parse(location.hash), { [name]: value })), "aria-current": value === present ? "true" : null, onclick: (/** @type {Event} */ event) => {
-      // The stretch may have changed since this was drawn.
-      /** @type {HTMLAnchorElement} */ (event.currentTarget).href = format(withParameters(parse(location.hash), { [name]: value }));
-    } }, value));
-  const storeChips = () => [...(stores.value?.rows.values() ?? [])].filter((it) => it.state !== "Tombstone").slice(0, 32).map((it) => h("a", { class: "chip", href: format(withParameters(parse(location.hash), { store: place.parameters.get("store") === String(it.id) ? null : String(it.id) })), "aria-current": place.parameters.get("store") === String(it.id) ? "true" : null }, swatch(storeColour(it.id, dark())), `store ${it.id}`));
+    values.map((value) =>
+      h(
+        "a",
+        {
+          class: "chip",
+          href: format(withParameters(parse(location.hash), { [name]: value })),
+          "aria-current": value === present ? "true" : null,
+          onclick: (/** @type {Event} */ event) => {
+            // The stretch may have changed since this was drawn.
+            /** @type {HTMLAnchorElement} */ (event.currentTarget).href = format(
+              withParameters(parse(location.hash), { [name]: value }),
+            );
+          },
+        },
+        value,
+      ),
+    );
+  const storeChips = () =>
+    [...(stores.value?.rows.values() ?? [])]
+      .filter((it) => it.state !== "Tombstone")
+      .slice(0, 32)
+      .map((it) =>
+        h(
+          "a",
+          {
+            class: "chip",
+            href: format(
+              withParameters(parse(location.hash), {
+                store: place.parameters.get("store") === String(it.id) ? null : String(it.id),
+              }),
+            ),
+            "aria-current": place.parameters.get("store") === String(it.id) ? "true" : null,
+          },
+          swatch(storeColour(it.id, dark())),
+          `store ${it.id}`,
+        ),
+      );
   return h(
     "div",
     { class: "controls" },
     h("span", { class: "choices" }, "Heat ", ...chips("metric", ["write", "read"], metric)),
     h("span", { class: "choices" }, "Width by ", ...chips("by", ["regions", "bytes", "keys"], by)),
-    h("span", { class: "choices" }, h("button", { type: "button", onclick: closer }, "zoom in"), h("button", { type: "button", onclick: whole, disabled: () => !range.value.start && !range.value.end }, "whole key space")),
+    h(
+      "span",
+      { class: "choices" },
+      h("button", { type: "button", onclick: closer }, "zoom in"),
+      h(
+        "button",
+        { type: "button", onclick: whole, disabled: () => !range.value.start && !range.value.end },
+        "whole key space",
+      ),
+    ),
     h("span", { class: "choices stores" }, "Leader ", storeChips),
   );
 }
@@ -159,9 +228,20 @@ const dark = () => matchMedia("(prefers-color-scheme: dark)").matches;
 
 /** @param {import("../lib/dom.js").Signal<Shown | null>} shown @param {import("../lib/dom.js").Signal<{from: number, to: number}>} view @param {import("../lib/dom.js").Signal<number>} cursor @param {number | null} picked @param {(from: number, to: number) => void} look @param {"write" | "read"} metric */
 function lanes(shown, view, cursor, picked, look, metric) {
-  const canvas = /** @type {HTMLCanvasElement} */ (h("canvas", { tabindex: "0", role: "application", "aria-label": "Key space from left to right: arrows move the cell cursor, Enter opens, plus and minus zoom. The table below says the same.", "aria-describedby": "cell-text", style: { height: `${HEIGHT}px` } }));
+  const canvas = /** @type {HTMLCanvasElement} */ (
+    h("canvas", {
+      tabindex: "0",
+      role: "application",
+      "aria-label":
+        "Key space from left to right: arrows move the cell cursor, Enter opens, plus and minus zoom. The table below says the same.",
+      "aria-describedby": "cell-text",
+      style: { height: `${HEIGHT}px` },
+    })
+  );
+  const band = signal(/** @type {{from: number, to: number} | null} */ (null));
   const paint = () => {
-    if (shown.value && canvas.clientWidth) draw(canvas, { ...shown.value, view: view.value, cursor: cursor.value, picked, dark: dark() });
+    if (shown.value && canvas.clientWidth)
+      draw(canvas, { ...shown.value, view: view.value, cursor: cursor.value, band: band.value, picked, dark: dark() });
   };
   effect(paint);
   const size = new ResizeObserver(() => paint());
@@ -175,152 +255,71 @@ function lanes(shown, view, cursor, picked, look, metric) {
   gestures(canvas, {
     view: () => view.peek(),
     look,
-    point: (place) => (cursor.value = Math.max(0, Math.min((shown.peek()?.map.regions.length ?? 1) - 1, Math.floor(place)))),
+    band: (next) => (band.value = next),
+    point: (place) =>
+      (cursor.value = Math.max(0, Math.min((shown.peek()?.map.regions.length ?? 1) - 1, Math.floor(place)))),
     move: (by) => {
       const cells = shown.peek()?.map.regions.length ?? 0;
-      if (cells) cursor.value = Math.max(0, Math.min(cells - 1, (cursor.peek() < 0 ? (by > 0 ? -1 : cells) : cursor.peek()) + by));
+      if (cells)
+        cursor.value = Math.max(
+          0,
+          Math.min(cells - 1, (cursor.peek() < 0 ? (by > 0 ? -1 : cells) : cursor.peek()) + by),
+        );
     },
     zoom: (factor) => zoom(view, cursor, look, factor),
     open: () => /** @type {HTMLElement | null} */ (document.querySelector("#cell-open"))?.click(),
   });
-  const names = h("div", { class: "lane-names", "aria-hidden": "true" }, ...LANES.map(([lane, height]) => h("span", { style: { height: `${height}px` } }, LANE_NAMES[lane])));
+  const names = h(
+    "div",
+    { class: "lane-names", "aria-hidden": "true" },
+    ...LANES.map(([lane, height]) => h("span", { style: { height: `${height}px` } }, LANE_NAMES[lane])),
+  );
   const axis = () => {
     if (!shown.value) return "";
     const { map } = shown.value;
-    return [h("span", null, key(map.keys[Math.floor(view.value.from)])), h("span", null, key(map.keys[Math.min(map.keys.length - 1, Math.ceil(view.value.to))], "end"))];
+    return [
+      h("span", null, key(map.keys[Math.floor(view.value.from)])),
+      h("span", null, key(map.keys[Math.min(map.keys.length - 1, Math.ceil(view.value.to))], "end")),
+    ];
   };
-  return h("div", { class: "strip", hidden: () => shown.value === null }, names, canvas, h("div", { class: "axis" }, axis), h("div", { class: "legend" }, () => legend(shown.value?.map ?? null, metric)));
+  return h(
+    "div",
+    { class: "strip", hidden: () => shown.value === null },
+    names,
+    canvas,
+    h("div", { class: "axis" }, axis),
+    h("div", { class: "legend" }, () => legend(shown.value?.map ?? null, metric)),
+  );
 }
 
 /** @param {KeyMap | null} map @param {"write" | "read"} metric */
 function legend(map, metric) {
   if (!map) return [];
   const lane = map.heat?.[metric];
-  const ramp = h("span", { class: "ramp", "aria-hidden": "true" }, ...[1, 43, 85, 127, 169, 211, 254].map((byte) => swatch(heatColour(byte, dark()))));
-  return [
-    h("span", null, `${metric} `, lane && lane.max > 0 ? [number(lane.min, lane.unit), " ", ramp, " ", number(lane.max, lane.unit), ", logarithmic"] : "nothing"),
-    h("span", null, "leader: short bars where several lead"),
-    h("span", null, swatch("var(--risk)"), "missing, down or without a Region ", swatch("var(--warn)"), "lesser trouble ", swatch("var(--good)"), "operators"),
-  ];
-}
-
-/** @param {number | null} value @param {string} unit */
-const number = (value, unit) => (value === null ? "not known" : /^b/i.test(unit) ? `${bytes(value)}/s` : `${count(value)} ${unit}`);
-
-/** The cell under the cursor, in words. @param {import("../lib/dom.js").Signal<Shown | null>} shown @param {import("../lib/dom.js").Signal<number>} cursor @param {"write" | "read"} metric */
-function cell(shown, cursor, metric) {
-  const regions = signal(/** @type {HTMLElement | null} */ (null));
-  effect(() => {
-    // A list of another cell would be a lie.
-    cursor.value;
-    regions.value = null;
-  });
-  const text = () => {
-    const now = shown.value;
-    const at = cursor.value;
-    if (!now || at < 0 || at >= now.map.regions.length) return "Move over the strip, or into it with the keyboard.";
-    return words(now, at, metric);
-  };
-  const open = async () => {
-    const now = shown.peek();
-    const at = cursor.peek();
-    if (!now || at < 0) return;
-    regions.value = await inRange(now.map.keys[at], now.map.keys[at + 1]).catch((error) => trouble(error, open));
-  };
-  const chosen = () => shown.value !== null && cursor.value >= 0;
-  return h(
-    "div",
-    null,
-    h("p", { id: "cell-text", "aria-live": "polite" }, text),
-    h("div", { class: "next", hidden: () => !chosen() }, h("button", { type: "button", id: "cell-open", onclick: open }, "its regions"), () => {
-      const map = shown.value?.map;
-      const example = map?.trouble[cursor.value]?.example;
-      return example ? regionLink(example) : "";
-    }, () => (chosen() && shown.value ? command(`pd-ctl region keys --format=hex ${shown.value.map.keys[cursor.value] || '""'} ${shown.value.map.keys[cursor.value + 1]}`.trim()) : "")),
-    () => regions.value,
+  const ramp = h(
+    "span",
+    { class: "ramp", "aria-hidden": "true" },
+    ...[1, 43, 85, 127, 169, 211, 254].map((byte) => swatch(heatColour(byte, dark()))),
   );
-}
-
-/** @param {Shown} shown @param {number} at @param {"write" | "read"} metric */
-function words({ map, heat }, at, metric) {
-  const lane = map.heat?.[metric] ?? { unit: "", min: 0, max: 0 };
-  const trouble = troubles(map, at);
-  const leader = map.leader[at] ? `led by store ${map.leader[at]}` : `led by several stores, the first of them ${share(map.leader_permille[at])}`;
   return [
-    `Cell ${count(at + 1)} of ${count(map.regions.length)}: keys ${key(map.keys[at])} to ${key(map.keys[at + 1], "end")}`,
-    `${count(map.regions[at])} regions, ${bytes(map.bytes[at])}`,
-    leader,
-    `${metric} ${number(heatValue(heat[at], lane), lane.unit)}`,
-    `rule ${map.rules[map.rule[at]] ?? "not known"}`,
-    trouble ? `trouble: ${trouble}` : "no trouble",
-    map.ops[at] ? `${count(map.ops[at])} operators` : "no operator",
-  ].join(" · ");
-}
-
-/** The first Regions of a range. @param {string} start @param {string} end */
-async function inRange(start, end) {
-  const query = new URLSearchParams({ key: start, end_key: end, format: "hex", limit: String(REGIONS_SHOWN) });
-  /** @type {{regions: {id: number, start_key: string, end_key: string, leader?: {store_id?: number}}[] | null}} */
-  const answer = await ask(`${V1}regions/key?${query}`);
-  const rows = (answer.regions ?? []).map(({ id, start_key, end_key, leader }) => h("tr", { tabindex: "-1", "data-row": `region ${id}`, "data-open": `#/region/${id}`, "data-why": `#/region/${id}?why=1` }, h("th", { scope: "row" }, regionLink(id)), h("td", null, key(start_key)), h("td", null, key(end_key, "end")), h("td", null, leader?.store_id ? storeLink(leader.store_id) : "no leader known")));
-  const heads = ["Region", "From", "To before", "Leader"].map((text) => h("th", { scope: "col" }, text));
-  return h("table", { class: "rows" }, h("caption", null, `The first ${some(rows.length, "region")} of this cell`), h("thead", null, h("tr", null, ...heads)), h("tbody", null, ...rows));
-}
-
-/** Neighbouring cells as one stretch. @typedef {{from: number, to: number, bad: boolean}} Stretch */
-
-/** All trouble cell by cell, then what is about as hot as the hottest, neighbours together. @param {Shown} shown @returns {Stretch[]} */
-export function stretches({ map, heat }) {
-  const bad = Object.keys(map.trouble).map(Number).slice(0, TROUBLE_ROWS).map((at) => ({ from: at, to: at + 1, bad: true }));
-  const known = (/** @type {number} */ at) => (heat[at] === 255 || map.trouble[at] ? 0 : heat[at]);
-  const peak = (/** @type {Stretch} */ it) => heat.slice(it.from, it.to).reduce((most, byte) => Math.max(most, byte), 0);
-  const least = Math.max(1, HOT_SHARE * heat.reduce((most, _, at) => Math.max(most, known(at)), 0));
-  /** @type {Stretch[]} */
-  const hot = [];
-  for (let at = 0; at < heat.length; at += 1) {
-    if (known(at) < least) continue;
-    const last = hot.at(-1);
-    if (last?.to === at) last.to = at + 1;
-    else hot.push({ from: at, to: at + 1, bad: false });
-  }
-  hot.sort((a, b) => peak(b) - peak(a) || a.from - b.from);
-  return [...bad, ...hot.slice(0, HOT_ROWS)];
-}
-
-/** The strip for those who do not see it. @param {import("../lib/dom.js").Signal<Shown | null>} shown @param {import("../lib/dom.js").Signal<number>} cursor @param {"write" | "read"} metric */
-function twin(shown, cursor, metric) {
-  const body = h("tbody", null);
-  const rows = () => (shown.value ? stretches(shown.value).map((it) => ({ ...it, shown: /** @type {Shown} */ (shown.value) })) : []);
-  each(body, rows, (it) => `${it.from} ${it.to}`, (item) => {
-    const { from, to, bad } = item.peek();
-    const map = () => item.value.shown.map;
-    const of = (/** @type {number[]} */ column) => column.slice(from, to);
-    const example = () => (bad ? map().trouble[from]?.example : null);
-    const why = () => (example() ? `#/region/${example()}?why=1` : null);
-    const lane = () => map().heat[metric];
-    const leaders = () => {
-      const stores = [...new Set(of(map().leader))];
-      return stores.length === 1 && stores[0] ? storeLink(stores[0]) : "several";
-    };
-    const hottest = () => number(heatValue(Math.max(...item.value.shown.heat.slice(from, to)), lane()), lane().unit);
-    const trouble = () => [troubles(map(), from) || "–", ...(example() ? [" ", regionLink(/** @type {number} */ (example()))] : [])];
-    return h(
-      "tr",
-      { tabindex: "-1", "data-row": `cell ${from}`, "data-why": why, "data-open": why },
-      h("th", { scope: "row" }, h("button", { type: "button", class: "plain-button", onclick: () => (cursor.value = from) }, () => `${key(map().keys[from])} to ${key(map().keys[to], "end")}`)),
-      h("td", { class: "number", "data-head": "Regions" }, () => count(of(map().regions).reduce((sum, it) => sum + it, 0))),
-      h("td", null, leaders),
-      h("td", { class: "number", "data-head": metric }, hottest),
-      h("td", null, bad ? trouble : "–"),
-    );
-  });
-  const heads = ["Keys", "Regions", "Leader", `Hottest ${metric}`, "Trouble"].map((text, at) => h("th", { scope: "col", class: at === 1 || at === 3 ? "number" : null }, text));
-  const none = () => (shown.value && !rows().length ? empty("No heat and no trouble.") : "");
-  return panel("Trouble and heat", none, h("div", { class: "scroll", hidden: () => rows().length === 0 }, h("table", { class: "rows" }, h("caption", null, "All trouble and the hottest stretches"), h("thead", null, h("tr", null, ...heads)), body)));
-}
-
-/** @param {KeyMap} map @param {number} at */
-function troubles(map, at) {
-  const counts = Object.entries(map.trouble[at] ?? {}).filter(([name, value]) => value && name !== "example" && name !== "regions");
-  return counts.map(([name, value]) => `${count(value)} ${name}`).join(", ");
+    h(
+      "span",
+      null,
+      `${metric} `,
+      lane && lane.max > 0
+        ? [number(lane.min, lane.unit), " ", ramp, " ", number(lane.max, lane.unit), ", logarithmic"]
+        : "nothing",
+    ),
+    h("span", null, "leader: short bars where several lead"),
+    h(
+      "span",
+      null,
+      swatch("var(--risk)"),
+      "missing, down or without a Region ",
+      swatch("var(--warn)"),
+      "lesser trouble ",
+      swatch("var(--good)"),
+      "operators",
+    ),
+  ];
 }

@@ -44,14 +44,31 @@ export function asked(kind, id) {
  * @param {boolean} focus whether it was asked for by the address
  */
 export function whyPanel({ answer, error, again }, focus) {
-  const heading = h("p", { class: "summary", id: "why-summary", tabindex: "-1", "data-why-here": "#why-summary" }, () => answer.value?.summary ?? "");
+  const heading = h(
+    "p",
+    { class: "summary", id: "why-summary", tabindex: "-1", "data-why-here": "#why-summary" },
+    () => answer.value?.summary ?? "",
+  );
   if (focus) queueMicrotask(() => setTimeout(() => heading.focus()));
   return panel(
     "Why",
     () => (error.value ? trouble(error.value, again) : answer.value ? "" : skeleton()),
     heading,
-    () => (answer.value?.lines.length ? h("ol", { class: "reasons" }, ...answer.value.lines.map(reason)) : answer.value ? empty(answer.value.healthy ? "Nothing is to be done." : "The planner gives no reason.") : ""),
-    () => (answer.value?.kept.length ? h("details", null, h("summary", null, some(answer.value.kept.length, "earlier reason")), h("ol", { class: "reasons" }, ...answer.value.kept.map(reason))) : ""),
+    () =>
+      answer.value?.lines.length
+        ? h("ol", { class: "reasons" }, ...answer.value.lines.map(reason))
+        : answer.value
+          ? empty(answer.value.healthy ? "Nothing is to be done." : "The planner gives no reason.")
+          : "",
+    () =>
+      answer.value?.kept.length
+        ? h(
+            "details",
+            null,
+            h("summary", null, some(answer.value.kept.length, "earlier reason")),
+            h("ol", { class: "reasons" }, ...answer.value.kept.map(reason)),
+          )
+        : "",
     h("div", { class: "next" }, () => (answer.value?.next ?? []).map(command)),
     h("p", { class: "quiet" }, () => (answer.value ? ["asked ", ago(() => answer.value?.as_of_ms)] : "")),
   );
@@ -59,7 +76,8 @@ export function whyPanel({ answer, error, again }, focus) {
 
 /** @param {Reason} it */
 function reason(it) {
-  const numbers = it.number === null ? "" : ` ${count(it.number)}${it.limit === null ? "" : `, limit ${count(it.limit)}`}`;
+  const numbers =
+    it.number === null ? "" : ` ${count(it.number)}${it.limit === null ? "" : `, limit ${count(it.limit)}`}`;
   return h(
     "li",
     { "data-severity": it.severity },
@@ -67,6 +85,14 @@ function reason(it) {
     h("span", null, it.text),
     it.kind ? h("span", { class: "quiet" }, " ", h("code", null, it.kind), numbers) : "",
     it.subject ? [" ", subjectLink(it.subject)] : "",
-    it.at_ms ? h("span", { class: "quiet" }, " last ", since(it.at_ms), (it.times ?? 1) > 1 ? `, ${count(it.times)} times` : "") : "",
+    it.at_ms
+      ? h(
+          "span",
+          { class: "quiet" },
+          " last ",
+          since(it.at_ms),
+          (it.times ?? 1) > 1 ? `, ${count(it.times)} times` : "",
+        )
+      : "",
   );
 }

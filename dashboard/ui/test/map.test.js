@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { path } from "../draw/spark.js";
 import { decodeHeat, heatColour, heatValue } from "../draw/strip.js";
-import { holding, stretches } from "../pages/keys.js";
+import { holding } from "../pages/keys.js";
+import { stretches } from "../pages/keys-table.js";
 
 test("heat is decoded, and what did not come is not known", () => {
   const text = Buffer.from([0, 1, 254]).toString("base64");
@@ -21,7 +22,11 @@ test("a byte of heat means a value on a logarithmic scale", () => {
 });
 
 test("the ramp goes from the background outward in both themes", () => {
-  const light = (/** @type {string} */ rgb) => rgb.match(/\d+/g)?.map(Number).reduce((sum, it) => sum + it, 0) ?? 0;
+  const light = (/** @type {string} */ rgb) =>
+    rgb
+      .match(/\d+/g)
+      ?.map(Number)
+      .reduce((sum, it) => sum + it, 0) ?? 0;
   for (const dark of [true, false]) {
     const steps = [1, 64, 128, 192, 254].map((byte) => light(heatColour(byte, dark)));
     const sorted = [...steps].sort((a, b) => (dark ? a - b : b - a));
@@ -29,7 +34,11 @@ test("the ramp goes from the background outward in both themes", () => {
   }
 });
 
-const map = /** @type {any} */ ({ keys: ["", "10", "1080", "20", ""], regions: [1, 1, 1, 1], trouble: { 2: { missing: 1 } } });
+const map = /** @type {any} */ ({
+  keys: ["", "10", "1080", "20", ""],
+  regions: [1, 1, 1, 1],
+  trouble: { 2: { missing: 1 } },
+});
 
 test("a key is in the cell that begins at or before it", () => {
   assert.equal(holding(map, null), -1);
@@ -42,7 +51,10 @@ test("a key is in the cell that begins at or before it", () => {
 
 test("the table has all trouble and joins hot neighbours", () => {
   const heat = new Uint8Array([200, 210, 250, 20]);
-  assert.deepEqual(stretches({ map, heat }), [{ from: 2, to: 3, bad: true }, { from: 0, to: 2, bad: false }]);
+  assert.deepEqual(stretches({ map, heat }), [
+    { from: 2, to: 3, bad: true },
+    { from: 0, to: 2, bad: false },
+  ]);
 });
 
 test("gaps in a line stay gaps", () => {

@@ -19,9 +19,15 @@ test("unknown parameters are kept, empty ones go", () => {
 
 test("a wrong choice is named and the first one holds", () => {
   const wrong = [];
-  assert.equal(choice(parse("#/keys?metric=cpu"), "metric", ["write", "read"], (text) => wrong.push(text)), "write");
+  assert.equal(
+    choice(parse("#/keys?metric=cpu"), "metric", ["write", "read"], (text) => wrong.push(text)),
+    "write",
+  );
   assert.deepEqual(wrong, ["metric=cpu is none of write, read"]);
-  assert.equal(choice(parse("#/keys?metric=read"), "metric", ["write", "read"], (text) => wrong.push(text)), "read");
+  assert.equal(
+    choice(parse("#/keys?metric=read"), "metric", ["write", "read"], (text) => wrong.push(text)),
+    "read",
+  );
   assert.equal(wrong.length, 1);
 });
 

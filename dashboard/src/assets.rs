@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use axum::body::Body;
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use http::header::CACHE_CONTROL;
 use http::{HeaderValue, Response, StatusCode};
+use parking_lot::Mutex;
 use rust_embed::RustEmbed;
 
 use crate::answer;
@@ -21,6 +23,9 @@ use crate::model::ApiError;
 
 /// The page's shell: a template, served only filled in.
 const SHELL: &str = "shell.html";
+
+/// Between two looks whether a file was edited.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(RustEmbed)]
 #[folder = "ui/"]
@@ -44,28 +49,41 @@ struct Asset {
 }
 
 /// The newest version of the files.
-pub struct Tree(ArcSwap<Assets>);
+pub struct Tree {
+    newest: ArcSwap<Assets>,
+    looked: Mutex<Instant>,
+}
 
 impl Tree {
     /// Reads all files.
     pub fn load() -> Self {
-        Self(ArcSwap::from_pointee(Assets::load()))
+        Self { newest: ArcSwap::from_pointee(Assets::load()), looked: Mutex::new(Instant::now()) }
     }
 
     /// The version in use.
     pub fn current(&self) -> Arc<Assets> {
-        self.0.load_full()
+        self.newest.load_full()
     }
 
     /// The same, after a look whether a file was edited (debug builds only).
     pub fn look_again(&self) -> Arc<Assets> {
-        if cfg!(debug_assertions) {
+        if cfg!(debug_assertions) && self.is_due() {
             let now = Assets::load();
-            if now.hash != self.0.load().hash {
-                self.0.store(Arc::new(now));
+            if now.hash != self.newest.load().hash {
+                self.newest.store(Arc::new(now));
             }
         }
         self.current()
+    }
+
+    /// Reading them all takes milliseconds: not for each of many pages.
+    fn is_due(&self) -> bool {
+        let mut looked = self.looked.lock();
+        let is_due = looked.elapsed() >= LOOK_AGAIN;
+        if is_due {
+            *looked = Instant::now();
+        }
+        is_due
     }
 }
 

@@ -31,6 +31,8 @@ pub struct MemberPart {
     pub as_of_ms: u64,
     /// Its name.
     pub name: String,
+    /// Where clients and stores reach it, `host:port`.
+    pub address: String,
     /// Its version.
     pub version: String,
     /// The leader's name, if one is heard.
@@ -151,7 +153,7 @@ fn begun(member: &MemberPart) -> Option<Check> {
         return None;
     }
     let summary = "no store has ever started here: the cluster is empty".to_owned();
-    let next = vec!["start a store with --pd and this member's client URL".to_owned()];
+    let next = vec![format!("store --pd {} --addr 127.0.0.1:20160 --data-dir ./store-1", member.address)];
     Some(Check { count: 1, next, ..bare(Code::NotBootstrapped, summary) })
 }
 
@@ -319,8 +321,10 @@ mod tests {
 
     #[test]
     fn before_the_first_store_the_next_step_is_named() {
-        let health = verdict(None, &MemberPart { bootstrapped: Some(false), ..leader() });
+        let empty = MemberPart { bootstrapped: Some(false), address: "10.0.0.1:2379".into(), ..leader() };
+        let health = verdict(None, &empty);
         assert_eq!(codes(&health), [Code::NotBootstrapped]);
+        assert!(health.checks[0].next[0].starts_with("store --pd 10.0.0.1:2379 "), "{health:?}");
     }
 
     #[test]

@@ -29,6 +29,12 @@ pub fn has_leader(gate: &Gate) -> bool {
     state.leader.is_some() && heard.is_some_and(|at| at + LEADER_HEARD >= BootTime::now())
 }
 
+/// The first client URL without its scheme.
+fn address(client_urls: &[String]) -> String {
+    let url = client_urls.first().map_or("", String::as_str);
+    url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/').to_owned()
+}
+
 /// All of it, as of now.
 pub fn look(gate: &Gate) -> MemberPart {
     let pd = &gate.pd;
@@ -43,6 +49,7 @@ pub fn look(gate: &Gate) -> MemberPart {
     MemberPart {
         as_of_ms: now_ms(),
         name: own.name.clone(),
+        address: address(&own.client_urls),
         version: own.binary_version.clone(),
         leader: state.leader.filter(|_| has_leader || state.leading).map(|leader| leader.name),
         leading: state.leading,

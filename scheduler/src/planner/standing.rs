@@ -128,6 +128,8 @@ fn lasts(kind: RefusalKind) -> bool {
     matches!(
         kind,
         RefusalKind::Halted
+            | RefusalKind::SwitchedOff
+            | RefusalKind::CheckerPaused
             | RefusalKind::NoTarget
             | RefusalKind::NoLeaderTarget
             | RefusalKind::TooFewHealthy

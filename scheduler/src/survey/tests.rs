@@ -1,5 +1,7 @@
 //! Each kind of trouble, made on purpose, and the map of it.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::index::report;
 use crate::model::{DownPeer, NodeState, Peer, PeerId, RegionReport, StoreId, StoreMeta, StoreStats};
@@ -374,4 +376,72 @@ fn what_has_not_changed_is_not_looked_at_again() {
     scene.health();
     let changed = before.iter().zip(kept(&scene.survey)).filter(|(a, b)| **a != *b).count();
     assert_eq!(changed, 1, "the page of the first region only");
+}
+
+/// Something that happens: a Region appears over a range, possibly with Peers that ail, or a Store falls silent or speaks.
+fn event() -> impl Strategy<Value = (u64, u64, u64, Vec<u64>, u8, u8)> {
+    let stores = proptest::sample::subsequence(vec![1, 2, 3, 4, 5_u64], 1..=4);
+    (1_u64..400, 0_u64..999, 1_u64..30, stores, 0_u8..8, 0_u8..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(20_261_124),
+        ..ProptestConfig::default()
+    })]
+
+    /// What was kept from page to page is what a look at everything finds.
+    #[test]
+    fn a_kept_survey_is_equal_to_a_new_one(events in proptest::collection::vec(event(), 1..300)) {
+        let mut scene = Scene::with(5, 300, Config { halt_scheduling: true, ..Config::default() });
+        for (n, (id, start, width, stores, ails, store)) in events.into_iter().enumerate() {
+            let version = 6 + n as u64;
+            let (start, end) = (format!("k{start:06}"), format!("k{:06}", start + width));
+            let mut report = report(id, &start, &end, (version, version), &stores);
+            if ails == 0 {
+                report.down = vec![DownPeer { peer: report.meta.peers[0].id, seconds: 1 }];
+            }
+            if ails < 2 {
+                report.pending = vec![report.meta.peers[0].id];
+            }
+            // One that is refused changes nothing: the survey must not see it either.
+            let _ = scene.planner.handle_region_heartbeat(scene.now, &report);
+            if store < 5 {
+                scene.stores.retain(|s| *s != u64::from(store) + 1);
+            } else if store == 5 {
+                scene.stores = (1..=5).collect();
+            }
+            if n % 7 == 0 {
+                scene.pass(10);
+            }
+            if n % 3 == 0 {
+                scene.health();
+            }
+        }
+        let kept = scene.health();
+        let mut anew = Survey::new(scene.planner.reader());
+        anew.refresh(scene.planner.standing(scene.now));
+        anew.learned = scene.survey.learned;
+        let timeless = |health: ClusterHealth| {
+            let strip = |f: Finding| (f.kind, f.cause, f.count, f.bytes, f.subjects);
+            // Found only when they stay: a new survey has not seen them for long.
+            let stays = |f: &Finding| {
+                matches!(f.kind, FindingKind::Region(RegionTrouble::Pending | RegionTrouble::Leftover))
+            };
+            health.findings.into_iter().filter(|f| !stays(f)).map(strip).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(timeless(kept), timeless(anew.health()));
+        prop_assert_eq!(scene.survey.regions(), scene.planner.reader().len() as u64);
+        for cells in [1, 10, 1000] {
+            let map = scene.survey.key_map(&request(cells));
+            prop_assert!(map.cells.len() <= cells);
+            prop_assert_eq!(map.cells.iter().map(|c| c.regions).sum::<u64>(), scene.survey.regions());
+            let new = anew.key_map(&request(cells));
+            prop_assert_eq!(
+                map.cells.iter().map(|c| (c.start.clone(), c.trouble)).collect::<Vec<_>>(),
+                new.cells.iter().map(|c| (c.start.clone(), c.trouble)).collect::<Vec<_>>()
+            );
+        }
+    }
 }

@@ -24,6 +24,7 @@ async fn status_ends_with_0_1_2_and_3() -> Result<()> {
     let mut cluster = Cluster::start(Setup::of_a_test(3, 3)).await?;
     let all = cluster.endpoints().join(",");
     ends_with(0, &all, "ok").await?;
+    every_member_answers(&cluster)?;
     let first = run(&["-u", &all, "top", "--once"])?;
     ensure!(first.status.code() == Some(0) && text(&first.stdout).contains("ok  leader"), "{first:?}");
     let why = run(&["-u", &all, "why", "store", "999"])?;
@@ -163,6 +164,28 @@ fn what_is_typed_wrongly_never_ends_with_0() -> Result<()> {
             output.status
         );
         ensure!(text(&output.stderr).contains("hint: "), "{words:?} does not say what to do: {all}");
+    }
+    Ok(())
+}
+
+/// Whoever is asked answers as the leader does; a log level reaches all.
+fn every_member_answers(cluster: &Cluster) -> Result<()> {
+    let mut leaders = Vec::new();
+    for url in cluster.members().iter().map(tests::cluster::Member::client_url) {
+        let leader = run(&["-u", &url, "member", "leader", "show"])?;
+        ensure!(leader.status.success(), "{url}: {leader:?}");
+        leaders.push(text(&leader.stdout));
+        let ids = run(&["-u", &url, "store", "--jq=.stores|length"])?;
+        ensure!(text(&ids.stdout) == "3\n\n", "{url}: {ids:?}");
+        let table = run(&["-u", &url, "-o", "table", "store"])?;
+        ensure!(text(&table.stdout).lines().count() == 4, "{url}: {table:?}");
+        let pages = run(&["-u", &url, "region", "scan", "--jq=.count"])?;
+        ensure!(pages.status.success() && text(&pages.stdout).trim() != "0", "{url}: {pages:?}");
+    }
+    ensure!(leaders.windows(2).all(|two| two[0] == two[1]), "{leaders:?}");
+    for level in ["debug", "info"] {
+        let told = run(&["-u", &cluster.members()[0].client_url(), "log", level])?;
+        ensure!(text(&told.stdout) == "Success!\n", "{told:?}");
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ use std::sync::LazyLock;
 use crate::answer::Answer;
 use crate::command::{Args, Command, Work};
 use crate::failure::Failure;
-use crate::{completion, top};
+use crate::{completion, help, top};
 
 /// The root of all commands.
 pub static ROOT: LazyLock<Command> = LazyLock::new(|| {
@@ -40,6 +40,7 @@ pub static ROOT: LazyLock<Command> = LazyLock::new(|| {
             completion::command(),
             config::command(),
             exit(),
+            help_of(),
             keyspace::command(),
             label::command(),
             member::command(),
@@ -64,6 +65,23 @@ fn exit() -> Command {
 fn leave(args: &Args) -> Result<Answer, Failure> {
     args.exactly::<0>()?;
     Ok(Answer::words(""))
+}
+
+fn help_of() -> Command {
+    Command::new("help", "[command]...", "Help about any command", Work::Local(show_help))
+}
+
+fn show_help(args: &Args) -> Result<Answer, Failure> {
+    let (mut command, mut path) = (&*ROOT, Vec::new());
+    for word in &args.words {
+        let Some(child) = command.child(word) else {
+            return Err(Failure::typed(format!("Unknown help topic {word:?}\n"))
+                .advise("`pd-ctl help` lists the commands"));
+        };
+        path.push(child.name);
+        command = child;
+    }
+    Ok(Answer::words(help::of(&ROOT, &path)))
 }
 
 /// A number without a sign, or tikv/pd's words for what is none.

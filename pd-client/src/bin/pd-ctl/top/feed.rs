@@ -6,7 +6,8 @@ use http::Method;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 use super::events::{Event, Events};
 use crate::health;
@@ -90,12 +91,10 @@ async fn listen(
         Err(failure) => return failure.words.trim().to_owned(),
     };
     let mut events = Events::default();
-    let mut map_at = Instant::now();
+    // Beside the stream, so that a slow answer does not hold it up; dropped with it.
+    let mut beside = JoinSet::new();
+    beside.spawn(maps(session.clone(), endpoint.to_owned(), news.clone()));
     loop {
-        if map_at <= Instant::now() {
-            map_at = Instant::now() + MAP_EVERY;
-            tell(session, endpoint, "map", &map_path(), news).await;
-        }
         let piece = match timeout(SILENCE, body.frame()).await {
             Err(_) => return format!("{endpoint}: silent"),
             Ok(None) => return format!("{endpoint}: the stream ended"),
@@ -111,6 +110,14 @@ async fn listen(
                 return String::new();
             }
         }
+    }
+}
+
+/// Asks for the key space again and again.
+async fn maps(session: Session, endpoint: String, news: mpsc::Sender<News>) {
+    loop {
+        tell(&session, &endpoint, "map", &map_path(), &news).await;
+        sleep(MAP_EVERY).await;
     }
 }
 

@@ -24,7 +24,7 @@ impl Page {
     /// What the web page calls it in its URL.
     pub fn fragment(self) -> &'static str {
         match self {
-            Page::Overview => "#/",
+            Page::Overview => "#/overview",
             Page::Stores => "#/stores",
             Page::Operators => "#/operators",
             Page::Keys => "#/keys",

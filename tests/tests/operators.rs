@@ -13,12 +13,12 @@ const LONG: Duration = Duration::from_secs(120);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn operators_by_hand_are_carried_out() -> Result<()> {
-    let mut cluster = Cluster::start(Setup::of_a_test(1, 4)).await?;
+    let mut cluster = Cluster::start(Setup::of_a_test(1, 5)).await?;
     let url = cluster.members()[0].client_url();
     let region = replicated_region(&url).await?;
     let id = region["id"].as_u64().context("an id")?;
     let (leader, followers) = (leader_of(&region), followers_of(&region));
-    let free = free_store(&url, &region).await?;
+    let free = free_store(&url, &region, &[]).await?;
 
     // Another leader.
     ask(&url, json!({"name": "transfer-leader", "region_id": id, "to_store_id": followers[0]})).await?;
@@ -38,6 +38,26 @@ async fn operators_by_hand_are_carried_out() -> Result<()> {
     let moved = region_of(&url, id).await?;
     let stores = stores_of(&moved);
     ensure!(stores.contains(&free) && !stores.contains(&from) && stores.len() == 3, "{moved}");
+
+    // All but one of the replicas move at once, and one of the new ones leads.
+    let last = free_store(&url, &moved, &[from]).await?;
+    let targets = [stores[0], from, last];
+    ask(
+        &url,
+        json!({
+            "name": "transfer-region", "region_id": id, "to_store_ids": targets,
+            "peer_roles": ["voter", "leader", "follower"],
+        }),
+    )
+    .await?;
+    let status = ended(&url, id).await?;
+    ensure!(status.starts_with("status: SUCCESS, operator: admin-move-region {mv peer: store ["), "{status}");
+    let moved = region_of(&url, id).await?;
+    let mut stores = stores_of(&moved);
+    stores.sort_unstable();
+    let mut wanted = targets.to_vec();
+    wanted.sort_unstable();
+    ensure!(stores == wanted && leader_of(&moved) == from, "{moved}");
 
     // A cut in the middle of nothing still makes two Regions.
     ask(&url, json!({"name": "split-region", "region_id": id, "policy": "usekey", "keys": ["6D"]})).await?;
@@ -256,11 +276,12 @@ async fn region_of(url: &str, id: u64) -> Result<Value> {
     http::get_json(&format!("{url}/pd/api/v1/region/id/{id}")).await
 }
 
-async fn free_store(url: &str, region: &Value) -> Result<u64> {
+/// A Store without the Region, other than those named.
+async fn free_store(url: &str, region: &Value, but: &[u64]) -> Result<u64> {
     let stores = http::get_json(&format!("{url}/pd/api/v1/stores")).await?;
     let ids = stores["stores"].as_array().context("stores")?.iter().filter_map(|s| s["store"]["id"].as_u64());
     let held = stores_of(region);
-    ids.into_iter().find(|id| !held.contains(id)).context("a store without the region")
+    ids.into_iter().find(|id| !held.contains(id) && !but.contains(id)).context("a store without the region")
 }
 
 fn leader_of(region: &Value) -> u64 {

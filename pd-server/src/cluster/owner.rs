@@ -218,9 +218,8 @@ impl Owner {
                 let _ = reply.send(self.planner.operators().map(record).collect());
             }
             Request::OperatorOf { region, reply } => {
-                let running = self.planner.operators().find(|view| view.region == region);
-                let record = running.map(|view| self.running(view));
-                let _ = reply.send(record.or_else(|| self.operators.record(region, now)));
+                let running = self.planner.operator(region).map(|view| self.running(view));
+                let _ = reply.send(running.or_else(|| self.operators.record(region, now)));
             }
             Request::OperatorRecords(reply) => {
                 let _ = reply.send(self.operators.records(now));

@@ -84,6 +84,12 @@ impl Planner {
         self.operators.running.values().map(|r| r.operator.view())
     }
 
+    /// The Region's operator.
+    #[must_use]
+    pub fn operator(&self, region: RegionId) -> Option<OperatorView> {
+        self.operators.view(region)
+    }
+
     /// How many operators of this kind run.
     #[must_use]
     pub fn operator_count(&self, kind: OperatorKind) -> usize {

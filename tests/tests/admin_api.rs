@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request};
@@ -13,11 +15,16 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::{Value, json};
 use tests::cluster::{Cluster, PATIENCE, Setup, eventually};
-use tests::replay::dynamic::Wire;
+use tests::replay::dynamic::{Connection, Wire};
 use tests::replay::feed::Feed;
 use tests::replay::ids::Raise;
 use tests::replay::record;
 use tests::replay::server::Server;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The recorded cluster stays as it is.
+const HALTED: &str = "[schedule]\nhalt-scheduling = true\n";
 
 /// A status, a content type and a body.
 #[derive(Debug)]
@@ -133,7 +140,7 @@ async fn any_member_answers_by_the_leader_and_alone_what_it_knows_itself() -> Re
 /// A member with the recorded cluster in it: six stores, sixty Regions.
 async fn recorded() -> Result<(Server, Feed, Wire)> {
     let wire = Wire::compiled()?;
-    let server = Server::start("[schedule]\nhalt-scheduling = true\n").await?;
+    let server = Server::start(HALTED).await?;
     let cluster_id = server.cluster_id().await?;
     let mut feed = Feed::new(record::state()?, server.connect(&wire).await?, cluster_id, Raise(0));
     feed.bootstrap().await?;
@@ -192,7 +199,7 @@ async fn a_store_is_taken_out_taken_back_labelled_and_forgotten() -> Result<()> 
     expect("DELETE", forget.clone(), "", 200, "Remove tombstone successfully.").await?;
     expect("GET", store("7"), "", 404, "store 7 not found").await?;
     expect("DELETE", forget, "", 200, "Remove tombstone successfully.").await?;
-    server.restart("[schedule]\nhalt-scheduling = true\n").await?;
+    server.restart(HALTED).await?;
     expect("GET", store("7"), "", 404, "store 7 not found").await?;
     expect("GET", store("6"), "", 200, "\"physically_destroyed\": true").await?;
     server.passed()
@@ -301,35 +308,33 @@ fn no_input_gives_an_error_of_the_server() -> Result<()> {
     server.passed()
 }
 
+/// Pieces into which the first Region falls: more than are answered in one go, and a list of more bytes than an answer
+/// may take in memory.
+const PIECES: u64 = 60_000;
+/// What a list may cost beyond what the server took before.
+const EXTRA_KIB_MAX: u64 = 16 << 10;
+
 #[test]
-fn a_list_of_many_pages_is_whole() -> Result<()> {
+fn a_list_of_many_pages_is_whole_and_costs_no_memory() -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
-        let (server, _feed, wire) = recorded().await?;
-        let base = server.client_url();
-        // Region 100 at the start of the key space falls into many: more than are answered in one go.
-        const PIECES: u64 = 3_000;
-        let connection = server.connect(&wire).await?;
+        let setup = Setup { pd_toml: HALTED.to_owned(), ..Setup::of_a_test(1, 0) };
+        let cluster = Cluster::start(setup).await?;
+        let base = cluster.endpoints().remove(0);
+        let pid = cluster.members()[0].process().pid().context("a process")?;
+        let wire = Wire::compiled()?;
+        let address = base.trim_start_matches("http://");
+        let connection = Connection::open(&wire, address).await?;
+        let members = connection.ask_json("pdpb.PD/GetMembers", &json!({})).await?;
+        let cluster_id: u64 = members["header"]["cluster_id"].as_str().context("a cluster id")?.parse()?;
+        let mut feed = Feed::new(record::state()?, connection.clone(), cluster_id, Raise(0));
+        feed.bootstrap().await?;
+        feed.all().await?;
+
         let rpc = wire.rpc("pdpb.PD/RegionHeartbeat")?;
         let stream = connection.stream(&rpc);
-        let cluster_id = server.cluster_id().await?;
-        let key = |n: u64| match n {
-            0 => String::new(),
-            PIECES => base64_of(&hex::decode("7430303030310000FD").unwrap_or_default()),
-            n => base64_of(format!("s{n:06}").as_bytes()),
-        };
         for n in 0..PIECES {
-            let id = if n == 0 { 100 } else { 10_000 + n };
-            let peer = |at: u64| json!({"id": id * 10 + at - 1, "store_id": at});
-            let region = json!({
-                "id": id, "start_key": key(n), "end_key": key(n + 1),
-                "region_epoch": {"conf_ver": 5, "version": 61}, "peers": [peer(1), peer(2), peer(3)],
-            });
-            let heartbeat = json!({
-                "header": {"cluster_id": cluster_id}, "region": region, "leader": peer(1), "term": 7,
-                "approximate_size": (n % 90) << 20, "approximate_keys": n,
-            });
-            let heartbeat = tests::replay::dynamic::from_json(&rpc.request, &heartbeat)?;
+            let heartbeat = tests::replay::dynamic::from_json(&rpc.request, &piece_of_first(n, cluster_id))?;
             stream.send(heartbeat).await?;
         }
         let total = usize::try_from(PIECES)? + 59;
@@ -339,6 +344,15 @@ fn a_list_of_many_pages_is_whole() -> Result<()> {
             Ok(())
         })
         .await?;
+        // Once, so that what a list needs anyhow is there.
+        ensure!(read_slowly(address).await? > 20 << 20, "the list is too short to tell");
+        std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?;
+        let before_kib = memory_kib(pid, "VmRSS")?;
+        ensure!(read_slowly(address).await? > 20 << 20);
+        let most_kib = memory_kib(pid, "VmHWM")?;
+        println!("a list of {total} Regions took {} KiB", most_kib.saturating_sub(before_kib));
+        ensure!(most_kib <= before_kib + EXTRA_KIB_MAX, "from {before_kib} to {most_kib} KiB");
+
         let list = async |path: &str| -> Result<Vec<u64>> {
             let answer = ask("GET", &format!("{base}/pd/api/v1/regions{path}"), "").await?.json()?;
             let listed = answer["regions"].as_array().context("regions")?;
@@ -347,24 +361,58 @@ fn a_list_of_many_pages_is_whole() -> Result<()> {
         };
         let all = list("").await?;
         ensure!(all.len() == total && all.iter().collect::<BTreeSet<_>>().len() == total, "{}", all.len());
-        // Store 1 has each piece, and 29 of the others; it leads the pieces and 9 of the others.
-        ensure!(list("/store/1").await?.len() == total - 30, "{}", list("/store/1").await?.len());
+        // Store 1 has each piece and 29 other Regions; it leads the pieces and 9 others.
+        ensure!(list("/store/1").await?.len() == total - 30);
         ensure!(list("/store/1?type=leader").await?.len() == total - 50);
         ensure!(list("/store/1?limit=700").await?.len() == 700);
-        ensure!(list("/keys?limit=3").await? == [159, 158, 157]);
+        ensure!(list("/readflow?limit=3").await? == [159, 158, 157]);
         ensure!(list("/check/learner-peer").await? == [107]);
         let stats = ask("GET", &format!("{base}/pd/api/v1/stats/region"), "").await?.json()?;
         ensure!(stats["count"] == total && stats["store_peer_count"]["1"] == total - 30, "{stats}");
         let holes = ask("GET", &format!("{base}/pd/api/v1/regions/range-holes"), "").await?.json()?;
         ensure!(holes == json!([]), "{holes}");
-        server.passed()
+        cluster.passed()
     })
 }
 
-fn base64_of(bytes: &[u8]) -> String {
-    use base64::Engine;
-    base64::engine::general_purpose::STANDARD.encode(bytes)
+/// The heartbeat of the n-th piece of Region 100, which ends at "t00001".
+fn piece_of_first(n: u64, cluster_id: u64) -> Value {
+    let key = |n: u64| match n {
+        0 => String::new(),
+        PIECES => BASE64.encode(b"t00001\0\0\xfd"),
+        n => BASE64.encode(format!("s{n:06}")),
+    };
+    let id = if n == 0 { 100 } else { 10_000 + n };
+    let peer = |at: u64| json!({"id": id * 10 + at - 1, "store_id": at});
+    let region = json!({
+        "id": id, "start_key": key(n), "end_key": key(n + 1),
+        "region_epoch": {"conf_ver": 5, "version": 61}, "peers": [peer(1), peer(2), peer(3)],
+    });
+    json!({
+        "header": {"cluster_id": cluster_id}, "region": region, "leader": peer(1), "term": 7,
+        "approximate_size": (n % 90) << 20, "approximate_keys": n,
+    })
 }
 
-/// Long enough to be told from a request that waits for a leader for ever.
-const _: () = assert!(PATIENCE.as_secs() > Duration::from_secs(3).as_secs());
+/// Reads the list of all Regions a little at a time, so that a server that does not wait for its reader piles it up.
+async fn read_slowly(address: &str) -> Result<usize> {
+    let mut socket = TcpStream::connect(address).await?;
+    let request = format!("GET /pd/api/v1/regions HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await?;
+    let (mut part, mut total) = (vec![0; 64 << 10], 0);
+    loop {
+        match socket.read(&mut part).await? {
+            0 => return Ok(total),
+            read => total += read,
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// A line of `/proc/{pid}/status`, in KiB.
+fn memory_kib(pid: u32, name: &str) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find(|line| line.starts_with(name)).with_context(|| format!("no {name}"))?;
+    let number: String = line.chars().filter(char::is_ascii_digit).collect();
+    Ok(number.parse()?)
+}

@@ -27,7 +27,14 @@ const CLUSTER_VERSION: &str = "cluster-version";
 /// A change that is wanted.
 pub enum Wish {
     /// A store registers.
-    Put(metapb::Store, Reply<()>),
+    Put {
+        /// What it says of itself.
+        store: metapb::Store,
+        /// The labels that a store must have, with no others beside them.
+        strict: Option<Vec<String>>,
+        /// Once it is durable.
+        reply: Reply<()>,
+    },
     /// A store is to leave.
     Remove {
         /// Which.
@@ -120,7 +127,7 @@ impl StoreWrites {
             return;
         }
         match wish {
-            Wish::Put(_, reply)
+            Wish::Put { reply, .. }
             | Wish::Remove { reply, .. }
             | Wish::BackUp(_, reply)
             | Wish::Relabel { reply, .. }
@@ -193,7 +200,8 @@ impl StoreWrites {
 impl Cluster {
     /// A store registers; returns once that is durable.
     pub async fn put_store(&self, store: metapb::Store) -> Result<(), CallError> {
-        self.wish(|reply| Wish::Put(store, reply)).await
+        let strict = self.strict_labels();
+        self.wish(|reply| Wish::Put { store, strict, reply }).await
     }
 
     /// Takes a store out: its replicas are moved away, then it is buried. Returns once that is durable.
@@ -206,14 +214,9 @@ impl Cluster {
         self.wish(|reply| Wish::BackUp(id, reply)).await
     }
 
-    /// Changes a store's labels. `strict` are the labels that it must have, with no others beside them. Returns once
-    /// that is durable.
-    pub async fn relabel_store(
-        &self,
-        id: u64,
-        change: LabelChange,
-        strict: Option<Vec<String>>,
-    ) -> Result<(), CallError> {
+    /// Changes a store's labels. Returns once that is durable.
+    pub async fn relabel_store(&self, id: u64, change: LabelChange) -> Result<(), CallError> {
+        let strict = self.strict_labels();
         self.wish(|reply| Wish::Relabel { id, change, strict, reply }).await
     }
 
@@ -225,6 +228,12 @@ impl Cluster {
     /// What the stores reported of their smallest resolved timestamps.
     pub async fn min_resolved(&self) -> Result<MinResolvedView, CallError> {
         self.ask(Request::MinResolved).await
+    }
+
+    /// The location labels, if the configuration says that a store has these and no others.
+    fn strict_labels(&self) -> Option<Vec<String>> {
+        let settings = self.online.now();
+        settings.flag("replication.strictly-match-label").then(|| settings.location_labels())
     }
 
     async fn wish(&self, wish: impl FnOnce(Reply<()>) -> Wish) -> Result<(), CallError> {
@@ -247,7 +256,9 @@ fn decide(
 ) -> (Result<Option<Change>, StoreRefusal>, Option<Reply<()>>) {
     let record = |meta: Option<metapb::Store>| meta.map(Change::Record);
     match wish {
-        Wish::Put(store, reply) => (book.put(&store).map(Some).map(record), Some(reply)),
+        Wish::Put { store, strict, reply } => {
+            (book.put(&store, strict.as_deref()).map(Some).map(record), Some(reply))
+        }
         Wish::Remove { id, destroyed, reply } => {
             (book.remove(id, destroyed, max_replicas).map(record), Some(reply))
         }

@@ -16,6 +16,8 @@ use super::version::{self, BadVersion};
 pub const HEARTBEAT_PERSIST_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// A store that is silent for so long is shown as disconnected.
 pub const DISCONNECTED_AFTER: Duration = Duration::from_secs(20);
+/// The label by which a store says what kind it is.
+const ENGINE: &str = "engine";
 
 /// A store: its record and its last heartbeat.
 #[derive(Clone, Debug)]
@@ -189,8 +191,21 @@ impl StoreBook {
         self.table.get(&id).ok_or(StoreRefusal::NotFound(id))
     }
 
-    /// What a store's wish to register leads to: the record to be written.
-    pub fn put(&self, asked: &metapb::Store) -> Result<metapb::Store, StoreRefusal> {
+    /// What a store's wish to register leads to: the record to be written. `strict` are the location labels, if a store
+    /// must have these and no others.
+    pub fn put(
+        &self,
+        asked: &metapb::Store,
+        strict: Option<&[String]>,
+    ) -> Result<metapb::Store, StoreRefusal> {
+        let record = self.registered(asked)?;
+        if let Some(wanted) = strict {
+            check_labels(&record.labels, wanted)?;
+        }
+        Ok(record)
+    }
+
+    fn registered(&self, asked: &metapb::Store) -> Result<metapb::Store, StoreRefusal> {
         let known = self.table.get(&asked.id);
         if known.is_some_and(|known| known.meta.node_state() == NodeState::Removed) {
             return Err(StoreRefusal::Tombstone(asked.id));
@@ -418,7 +433,11 @@ fn check_labels(labels: &[metapb::StoreLabel], wanted: &[String]) -> Result<(), 
     if let Some(key) = wanted.iter().find(|key| !labels.iter().any(|label| same(label, key))) {
         return Err(StoreRefusal::LabelMissing(key.clone()));
     }
-    match labels.iter().find(|label| !wanted.iter().any(|key| same(label, key))) {
+    let is_known = |label: &&metapb::StoreLabel| {
+        // What kind of store it is says nothing about where it is.
+        label.key == ENGINE || wanted.iter().any(|key| same(label, key))
+    };
+    match labels.iter().find(|label| !is_known(label)) {
         Some(label) => Err(StoreRefusal::LabelUnknown(label.key.clone())),
         None => Ok(()),
     }

@@ -13,7 +13,7 @@ fn store(id: u64, version: &str) -> Store {
 fn book(ids: &[u64]) -> StoreBook {
     let mut book = StoreBook::new(Vec::new(), Version::new(0, 0, 0));
     for id in ids {
-        let meta = book.put(&store(*id, "8.5.0")).unwrap();
+        let meta = book.put(&store(*id, "8.5.0"), None).unwrap();
         let version = book.version_with(&meta);
         book.install(meta, version);
     }
@@ -23,8 +23,9 @@ fn book(ids: &[u64]) -> StoreBook {
 #[test]
 fn a_taken_address_names_its_holder_and_the_way_out() {
     let book = book(&[1, 2]);
-    let refusal =
-        book.put(&Store { id: 50, address: "127.0.0.1:1".to_owned(), ..store(50, "8.5.0") }).unwrap_err();
+    let refusal = book
+        .put(&Store { id: 50, address: "127.0.0.1:1".to_owned(), ..store(50, "8.5.0") }, None)
+        .unwrap_err();
     let text = refusal.to_string();
     assert!(text.starts_with("duplicated store address: id:50 address:\"127.0.0.1:1\""), "{text}");
     assert!(text.contains("already registered by id:1 address:\"127.0.0.1:1\""), "{text}");
@@ -36,10 +37,10 @@ fn the_cluster_version_is_the_least_and_never_falls() {
     let mut book = book(&[1]);
     assert_eq!(book.cluster_version().to_string(), "8.5.0");
     assert_eq!(
-        book.put(&store(2, "")).unwrap_err().to_string(),
+        book.put(&store(2, ""), None).unwrap_err().to_string(),
         "version should compatible with version  8.5.0, got 1.0.0"
     );
-    let newer = book.put(&store(2, "9.0.0")).unwrap();
+    let newer = book.put(&store(2, "9.0.0"), None).unwrap();
     let version = book.version_with(&newer);
     assert_eq!(version.to_string(), "8.5.0");
     book.install(newer, version);
@@ -65,13 +66,13 @@ fn a_store_goes_from_preparing_to_removed_and_does_not_come_back() {
     let buried = book.bury(1).unwrap();
     book.install(buried, version);
     assert_eq!(book.remove(1, false, 2).unwrap_err(), StoreRefusal::Tombstone(1));
-    assert_eq!(book.put(&store(1, "8.5.0")).unwrap_err(), StoreRefusal::Tombstone(1));
+    assert_eq!(book.put(&store(1, "8.5.0"), None).unwrap_err(), StoreRefusal::Tombstone(1));
     assert_eq!(
         book.heartbeat(1, StoreStats { store_id: 1, ..Default::default() }).unwrap_err(),
         StoreRefusal::Tombstone(1)
     );
     // Its address is free again.
-    assert!(book.put(&Store { id: 9, ..store(1, "8.5.0") }).is_ok());
+    assert!(book.put(&Store { id: 9, ..store(1, "8.5.0") }, None).is_ok());
 }
 
 #[test]
@@ -82,11 +83,11 @@ fn registering_again_merges_labels_and_keeps_state_and_heartbeat() {
     book.heartbeat(77, StoreStats { store_id: 1, ..Default::default() }).unwrap();
     let label = |key: &str, value: &str| StoreLabel { key: key.to_owned(), value: value.to_owned() };
     let first = book
-        .put(&Store { labels: vec![label("zone", "z1"), label("disk", "ssd")], ..store(1, "8.5.0") })
+        .put(&Store { labels: vec![label("zone", "z1"), label("disk", "ssd")], ..store(1, "8.5.0") }, None)
         .unwrap();
     book.install(first, Version::new(8, 5, 0));
     let again = book
-        .put(&Store { labels: vec![label("ZONE", "z2"), label("disk", "")], ..store(1, "8.5.1") })
+        .put(&Store { labels: vec![label("ZONE", "z2"), label("disk", "")], ..store(1, "8.5.1") }, None)
         .unwrap();
     assert_eq!(again.labels, vec![label("zone", "z2")]);
     assert_eq!(
@@ -168,4 +169,10 @@ fn labels_are_added_replaced_deleted_and_checked_where_that_is_asked() {
     let missing = StoreRefusal::NoLabel { id: 1, key: "disk".to_owned() };
     assert_eq!(book.relabel(1, &LabelChange::Delete("disk".to_owned()), None), Err(missing));
     assert_eq!(book.relabel(9, &none(), None), Err(StoreRefusal::InvalidId(9)));
+    // The same holds for a store that registers; what kind of store it is does not count.
+    let register = |labels: Vec<StoreLabel>| {
+        book.put(&Store { labels, ..store(2, "8.5.0") }, Some(&["zone".to_owned()]))
+    };
+    assert_eq!(register(Vec::new()), Err(StoreRefusal::LabelMissing("zone".to_owned())));
+    assert!(register(vec![label("zone", "z1"), label("engine", "tiflash")]).is_ok());
 }

@@ -197,9 +197,7 @@ async fn relabel(gate: &Gate, id: u64, change: LabelChange, done: &str) -> Respo
         Ok(cluster) => cluster,
         Err(answer) => return answer,
     };
-    let settings = gate.pd.online.now();
-    let strict = settings.flag("replication.strictly-match-label").then(|| settings.location_labels());
-    match cluster.relabel_store(id, change, strict).await {
+    match cluster.relabel_store(id, change).await {
         Ok(()) => json::ok(&done),
         Err(error) => refused(&error, gate),
     }

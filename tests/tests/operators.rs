@@ -13,7 +13,7 @@ const LONG: Duration = Duration::from_secs(120);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn operators_by_hand_are_carried_out() -> Result<()> {
-    let mut cluster = Cluster::start(Setup::of_a_test(1, 5)).await?;
+    let cluster = Cluster::start(Setup::of_a_test(1, 5)).await?;
     let url = cluster.members()[0].client_url();
     let region = replicated_region(&url).await?;
     let id = region["id"].as_u64().context("an id")?;
@@ -75,7 +75,7 @@ async fn operators_by_hand_are_carried_out() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusals_have_the_words_of_the_tools_and_change_nothing() -> Result<()> {
-    let mut cluster = Cluster::start(Setup::of_a_test(1, 3)).await?;
+    let cluster = Cluster::start(Setup::of_a_test(1, 3)).await?;
     let url = cluster.members()[0].client_url();
     let region = replicated_region(&url).await?;
     let (id, follower) = (region["id"].as_u64().context("an id")?, followers_of(&region)[0]);

@@ -45,8 +45,8 @@ pub use store_writes::{LabelChange, Wish};
 pub use stores::{Liveness, StoreRecord, StoreRefusal, StoreTable};
 pub use streams::Outbox;
 pub use tenure::{Tenure, Tenures};
-pub use version::{BadVersion, knows_batch_split};
 pub(crate) use version::parse as parse_version;
+pub use version::{BadVersion, knows_batch_split};
 
 use crate::config::Online;
 use crate::keys::{self, Keys};
@@ -129,10 +129,7 @@ impl Cluster {
             load: Arc::clone(&owner_load),
         });
         spawn_owner(owner, asked, batches, over.clone())?;
-        tokio::spawn(over.clone().run_until_cancelled_owned(hand_over_changes(
-            requests.clone(),
-            changes,
-        )));
+        tokio::spawn(over.clone().run_until_cancelled_owned(hand_over_changes(requests.clone(), changes)));
         Ok(Some(Self {
             requests,
             heartbeats,
@@ -239,10 +236,7 @@ impl Cluster {
 }
 
 /// Tells the owner of each change of the configuration, also of temporary values that are over.
-async fn hand_over_changes(
-    requests: mpsc::Sender<Request>,
-    mut changes: watch::Receiver<Revision>,
-) {
+async fn hand_over_changes(requests: mpsc::Sender<Request>, mut changes: watch::Receiver<Revision>) {
     while changes.changed().await.is_ok() {
         if requests.send(Request::Reconfigure(None)).await.is_err() {
             return;

@@ -168,6 +168,36 @@ fn what_is_typed_wrongly_never_ends_with_0() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn no_command_panics_whatever_is_typed() -> Result<()> {
+    let mut groups = vec![Vec::<String>::new()];
+    let mut tried = 0;
+    while let Some(group) = groups.pop() {
+        let typed: Vec<&str> = group.iter().map(String::as_str).collect();
+        let help = run(&[&typed[..], &["--help"]].concat())?;
+        let help = text(&help.stdout);
+        ensure!(help.contains("Usage:"), "{typed:?}: {help}");
+        let listed = help.lines().skip_while(|line| *line != "Available Commands:").skip(1);
+        for line in listed.take_while(|line| !line.is_empty()) {
+            let name = line.split_whitespace().next().context("a name")?.to_owned();
+            groups.push([group.clone(), vec![name]].concat());
+        }
+        // The shell and the live screen wait for a person, completions answer at once.
+        if typed.is_empty() || typed == ["completion"] {
+            continue;
+        }
+        for wrong in [&[][..], &["18446744073709551616"], &["--"], &["\u{fc}", "", "-", "\n", "x", "y"]] {
+            let output = run(&[&["-u", "127.0.0.1:1"], &typed[..], wrong].concat())?;
+            let code = output.status.code().context("it ended by itself")?;
+            ensure!([0, 1, 3].contains(&code), "{typed:?} {wrong:?}: {output:?}");
+            tried += 1;
+        }
+    }
+    println!("{tried} lines typed");
+    ensure!(tried > 300, "{tried}: are commands missing?");
+    Ok(())
+}
+
 /// Whoever is asked answers as the leader does; a log level reaches all.
 fn every_member_answers(cluster: &Cluster) -> Result<()> {
     let mut leaders = Vec::new();

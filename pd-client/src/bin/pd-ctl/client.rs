@@ -190,7 +190,7 @@ impl Http {
                 )));
             }
         }
-        Ok(Reply { status, body: String::from_utf8_lossy(&bytes).into_owned() })
+        Ok(Reply { status, body: text(bytes) })
     }
 
     async fn head(
@@ -217,6 +217,11 @@ impl Http {
             Err(_) => Err(Silent::after(format!("no answer within {SILENCE:?}"))),
         }
     }
+}
+
+/// The body as text; bytes that are none are shown as marks.
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// Why an endpoint gave no answer.

@@ -129,8 +129,8 @@ impl Ask {
         }
         Ok(match self.show {
             Show::Body => Answer::json(body, self.columns),
-            Show::Trimmed => Answer::json_trimmed(&body, self.columns),
-            Show::Stores => Answer::json_trimmed(&without_state_numbers(&body), self.columns),
+            Show::Trimmed => Answer::json_trimmed(body, self.columns),
+            Show::Stores => Answer::json_trimmed(without_state_numbers(&body), self.columns),
             Show::Done => Answer::words("Success!\n"),
             Show::Told => Answer::words(format!("Success! {}\n", body.trim().trim_matches('"'))),
             Show::ToldRaw => Answer::words(format!("Success! {body}\n")),

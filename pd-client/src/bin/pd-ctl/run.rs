@@ -55,8 +55,9 @@ pub async fn execute(typed: Typed) -> u8 {
     };
     match done {
         Ok((answer, form)) => {
+            let code = answer.code;
             print(&answer.shown(form));
-            answer.code
+            code
         }
         Err(failure) => report(&typed.path, &failure),
     }

@@ -104,7 +104,7 @@ async fn main_items(session: Session, args: Args) -> Result<Answer, Failure> {
     }
     let text = serde_json::to_string_pretty(&shown)
         .map_err(|error| Failure::here(format!("Failed to marshal config: {error}\n")))?;
-    Ok(Answer::json_trimmed(&text, None))
+    Ok(Answer::json_trimmed(text, None))
 }
 
 fn without_noise(section: Value) -> Value {

@@ -31,7 +31,7 @@ fn range(args: &Args) -> Result<Answer, Failure> {
     let id = checked(number(id)?)?;
     let (start, end) = bounds(if args.is_set("raw") { b'r' } else { b'x' }, id);
     let shown = json!({ "end_key": hex::encode(end), "start_key": hex::encode(start) });
-    Ok(Answer::json_trimmed(&format!("{shown:#}"), None))
+    Ok(Answer::json_trimmed(format!("{shown:#}"), None))
 }
 
 /// The id, if keyspaces go so far.

@@ -1,6 +1,6 @@
 //! `status`: how the cluster is, why, and what to type next.
 
-use crate::answer::{Answer, Data};
+use crate::answer::Answer;
 use crate::command::{Args, Command, Work};
 use crate::failure::{Failure, Kind};
 use crate::health::{Check, Health, NO_VERDICT, PATH};
@@ -18,7 +18,7 @@ async fn status(session: Session, args: Args) -> Result<Answer, Failure> {
     args.exactly::<0>()?;
     let (json, health) = health(&session).await?;
     let text = told(&health, units::now_ms());
-    Ok(Answer { text, data: Some(Data { json, columns: None }), code: health.code() })
+    Ok(Answer { code: health.code(), ..Answer::told(text, json) })
 }
 
 /// The verdict of the first member that answers, as it came and as read.

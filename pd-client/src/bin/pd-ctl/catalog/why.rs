@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::number_or;
-use crate::answer::{Answer, Data};
+use crate::answer::Answer;
 use crate::command::{Args, Command, Work};
 use crate::failure::{Failure, Kind};
 use crate::request::Ask;
@@ -38,7 +38,7 @@ async fn why(session: Session, args: Args, kind: &'static str) -> Result<Answer,
     let id = number_or(id, &format!("{kind}_id should be a number"))?;
     let (json, why) = ask(&session, kind, id).await?;
     let text = why.lines(units::now_ms()).join("\n") + "\n";
-    Ok(Answer { text, data: Some(Data { json, columns: None }), code: 0 })
+    Ok(Answer::told(text, json))
 }
 
 /// The reasons, as they came and as read.

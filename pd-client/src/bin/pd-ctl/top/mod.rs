@@ -23,7 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::answer::{Answer, Data, Form};
+use crate::answer::{Answer, Form};
 use crate::catalog;
 use crate::command::{Args, Command, Flag, Work};
 use crate::failure::Failure;
@@ -80,7 +80,7 @@ async fn once(session: &Session) -> Result<Answer, Failure> {
     let (width, height) = size();
     let text = plain_frame(&picture, look, now_ms, width, height)?;
     let json = picture::data(&answers);
-    Ok(Answer { text, data: Some(Data { json, columns: None }), code: health.code() })
+    Ok(Answer { code: health.code(), ..Answer::told(text, json) })
 }
 
 fn size() -> (u16, u16) {

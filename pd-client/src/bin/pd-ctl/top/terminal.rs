@@ -96,3 +96,41 @@ pub fn keys() -> mpsc::Receiver<Input> {
     });
     keys
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::Taken;
+
+    /// Set in the process that panics.
+    const INSIDE: &str = "PD_CTL_TEST_PANICS";
+
+    /// This test runs itself in a pseudo-terminal, where it takes the terminal and panics.
+    #[test]
+    fn a_panic_gives_the_terminal_back_before_it_is_told() {
+        if std::env::var_os(INSIDE).is_some() {
+            let taken = Taken::take().unwrap();
+            assert!(taken.terminal.size().is_err(), "this is the panic");
+            return;
+        }
+        let test = std::env::current_exe().unwrap();
+        let name = "top::terminal::tests::a_panic_gives_the_terminal_back_before_it_is_told";
+        let line = format!("'{}' --exact {name} --nocapture", test.display());
+        let script = Command::new("script")
+            .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+            .env(INSIDE, "1")
+            .env("TERM", "xterm")
+            .output();
+        let Ok(output) = script else {
+            assert!(std::env::var_os("CI").is_none(), "`script` is missing: install the package bsdutils");
+            println!("skipped: `script` is missing: install the package bsdutils");
+            return;
+        };
+        let shown = String::from_utf8_lossy(&output.stdout);
+        let told = shown.find("this is the panic");
+        let left = shown.find("\u{1b}[?1049l");
+        assert!(left.is_some() && told > left, "{shown}");
+        assert_eq!(output.status.code(), Some(101), "{shown}");
+    }
+}

@@ -329,6 +329,7 @@ fn refusal_text(request: &OperatorRequest, refusal: &Refusal) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     fn asked(input: Value) -> Result<OperatorRequest, (u16, String)> {
@@ -362,6 +363,43 @@ mod tests {
         let keys = vec![Bytes::from_static(b"\xaa")];
         let split = OperatorRequest::Split { region: RegionId(1), policy: SplitPolicy::UseKey, keys };
         assert_eq!(asked(usekey(json!(["aa"]))), Ok(split));
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "[a-z-]{0,16}".prop_map(Value::from),
+            Just(json!("voter")),
+        ];
+        leaf.prop_recursive(2, 8, 4, |inner| prop::collection::vec(inner, 0..4).prop_map(Value::from))
+    }
+
+    proptest! {
+        /// Whatever is asked is read, or named wrong: as the caller's mistake, or in the words for what cannot be done.
+        #[test]
+        fn any_request_is_read_or_named_wrong(
+            name in prop::sample::select(vec![
+                "transfer-leader", "transfer-peer", "transfer-region", "add-peer", "add-learner", "remove-peer",
+                "split-region", "merge-region", "bogus",
+            ]),
+            values in prop::collection::vec(any_json(), 8),
+        ) {
+            let fields = [
+                "region_id", "store_id", "to_store_id", "from_store_id", "to_store_ids", "peer_roles", "policy", "keys",
+            ];
+            let mut input: Map<String, Value> =
+                fields.iter().map(|field| (*field).to_owned()).zip(values).collect();
+            input.insert("name".to_owned(), json!(name));
+            match read(&input, 3) {
+                Ok(request) => prop_assert!(request.cause().to_string().starts_with("admin-")),
+                Err(Unreadable(status, text)) => {
+                    prop_assert!(matches!(status.as_u16(), 400 | 500) && !text.is_empty());
+                }
+            }
+        }
     }
 
     #[test]

@@ -5,11 +5,15 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::failure::{Failure, Kind};
+use crate::request::Ask;
+use crate::session::Session;
+
 /// Where it is asked.
 pub const PATH: &str = "/pd/api/v2/health";
 
 /// Exit code when no member tells a verdict.
-pub const NO_VERDICT: u8 = 3;
+const NO_VERDICT: u8 = 3;
 
 /// How the cluster is.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -85,6 +89,28 @@ pub struct Cause {
     pub code: String,
     /// Where.
     pub subject: Option<Value>,
+}
+
+/// The verdict of the first member that answers, as it came and as read.
+///
+/// # Errors
+/// When there is none; the exit code says so.
+pub async fn ask(session: &Session) -> Result<(String, Health), Failure> {
+    let asked = Ask::get(PATH).or_say("no verdict: ").send(session).await;
+    let answer = asked.map_err(|failure| match failure.kind {
+        Kind::Refused(status) if status.as_u16() == 404 => {
+            failure.advise("this server tells no verdict; `pd-ctl health` tells how its members are")
+        }
+        _ => failure,
+    });
+    let answer = answer.map_err(|failure| Failure { code: NO_VERDICT, ..failure })?;
+    match serde_json::from_str(&answer.text) {
+        Ok(health) => Ok((answer.text, health)),
+        Err(error) => Err(Failure {
+            code: NO_VERDICT,
+            ..Failure::here(format!("no verdict: the answer cannot be read: {error}\n"))
+        }),
+    }
 }
 
 impl Health {

@@ -3,7 +3,10 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::failure::{Failure, Kind};
 use crate::health;
+use crate::request::Ask;
+use crate::session::Session;
 use crate::units;
 
 /// Why something happens to a Region or a store, or does not.
@@ -92,6 +95,34 @@ pub struct Operator {
     pub steps: Vec<String>,
     pub step: usize,
     pub waits_for: Option<String>,
+}
+
+/// The reasons, as they came and as read.
+///
+/// # Errors
+/// When nobody answers or the subject is unknown, in the server's words.
+pub async fn ask(session: &Session, kind: &str, id: u64) -> Result<(String, Why), Failure> {
+    let asked = Ask::get(format!("/pd/api/v2/why/{kind}/{id}")).send(session).await;
+    let answer = asked.map_err(in_words)?;
+    match serde_json::from_str(&answer.text) {
+        Ok(why) => Ok((answer.text, why)),
+        Err(error) => Err(Failure::here(format!("the answer cannot be read: {error}\n"))),
+    }
+}
+
+/// An error of the second API is an object with a message and often the next command.
+fn in_words(failure: Failure) -> Failure {
+    if !matches!(failure.kind, Kind::Refused(_)) {
+        return failure;
+    }
+    let body = failure.words.split_once("] ").map_or("", |(_, body)| body);
+    let Ok(error) = serde_json::from_str::<Value>(body) else { return failure };
+    let Some(message) = error["message"].as_str() else { return failure };
+    let told = Failure { words: format!("{}\n", units::plain(message)), ..failure };
+    match error["next"].as_str() {
+        Some(next) => told.advise(format!("next: {}", units::plain(next))),
+        None => told,
+    }
 }
 
 impl Why {

@@ -16,9 +16,6 @@ mod store_limit;
 mod tso;
 mod why;
 
-pub use status::health as verdict;
-pub use why::ask as reasons;
-
 use std::sync::LazyLock;
 
 use crate::answer::Answer;

@@ -2,9 +2,8 @@
 
 use crate::answer::Answer;
 use crate::command::{Args, Command, Work};
-use crate::failure::{Failure, Kind};
-use crate::health::{Check, Health, NO_VERDICT, PATH};
-use crate::request::Ask;
+use crate::failure::Failure;
+use crate::health::{self, Check, Health};
 use crate::session::Session;
 use crate::units;
 
@@ -16,31 +15,9 @@ pub fn command() -> Command {
 
 async fn status(session: Session, args: Args) -> Result<Answer, Failure> {
     args.exactly::<0>()?;
-    let (json, health) = health(&session).await?;
+    let (json, health) = health::ask(&session).await?;
     let text = told(&health, units::now_ms());
     Ok(Answer { code: health.code(), ..Answer::told(text, json) })
-}
-
-/// The verdict of the first member that answers, as it came and as read.
-///
-/// # Errors
-/// When there is none; the exit code says so.
-pub async fn health(session: &Session) -> Result<(String, Health), Failure> {
-    let asked = Ask::get(PATH).or_say("no verdict: ").send(session).await;
-    let answer = asked.map_err(|failure| match failure.kind {
-        Kind::Refused(status) if status.as_u16() == 404 => {
-            failure.advise("this server tells no verdict; `pd-ctl health` tells how its members are")
-        }
-        _ => failure,
-    });
-    let answer = answer.map_err(|failure| Failure { code: NO_VERDICT, ..failure })?;
-    match serde_json::from_str(&answer.text) {
-        Ok(health) => Ok((answer.text, health)),
-        Err(error) => Err(Failure {
-            code: NO_VERDICT,
-            ..Failure::here(format!("no verdict: the answer cannot be read: {error}\n"))
-        }),
-    }
 }
 
 fn told(health: &Health, now_ms: u64) -> String {

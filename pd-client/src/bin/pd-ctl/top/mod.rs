@@ -24,12 +24,11 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::answer::{Answer, Form};
-use crate::catalog;
 use crate::command::{Args, Command, Flag, Work};
 use crate::failure::Failure;
 use crate::request::Ask;
 use crate::session::Session;
-use crate::units;
+use crate::{health, units, why};
 use events::Event;
 use feed::News;
 use look::Look;
@@ -64,7 +63,7 @@ async fn top(session: Session, args: Args) -> Result<Answer, Failure> {
 
 /// One frame without colours, and the verdict's exit code. Only the verdict must be had: the rest may be missing.
 async fn once(session: &Session) -> Result<Answer, Failure> {
-    let (json, health) = catalog::verdict(session).await?;
+    let (json, health) = health::ask(session).await?;
     let now_ms = units::now_ms();
     let mut picture = Picture::default();
     let mut answers = vec![("health", json)];
@@ -184,7 +183,7 @@ async fn watch(session: Session) -> Result<Answer, Failure> {
 fn ask(session: &Session, kind: &'static str, id: u64, tell: mpsc::Sender<Vec<String>>) {
     let session = session.clone();
     tokio::spawn(async move {
-        let lines = match catalog::reasons(&session, kind, id).await {
+        let lines = match why::ask(&session, kind, id).await {
             Ok((_, why)) => why.lines(units::now_ms()),
             Err(failure) => failure.words.lines().map(str::to_owned).collect(),
         };

@@ -17,6 +17,12 @@ pub const RESOURCE_GROUP_CONTROLLER: &[u8] = b"resource_group/controller";
 /// The safe point of transactions of unified garbage collection: decimal text. TiDB reads and wrote it under this name.
 pub const TXN_SAFE_POINT: &[u8] = b"/tidb/store/gcworker/saved_safe_point";
 
+/// Whether a key is about members of the group, whichever the cluster: their records, facts, and those that were removed.
+pub fn is_about_members(key: &[u8]) -> bool {
+    let path = key.strip_prefix(b"/pd/").and_then(|rest| rest.splitn(2, |byte| *byte == b'/').nth(1));
+    path.is_some_and(|path| path.starts_with(b"member/") || path.starts_with(b"removed_member/"))
+}
+
 /// The keys under the root of one cluster, `/pd/{cluster id}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
@@ -325,8 +331,22 @@ mod tests {
         for own in [keys.timestamp(), keys.store(1), Bytes::from_static(CLUSTER_ID), "/pd/7/new".into()] {
             assert!(keys.is_own(&own), "{own:?}");
         }
-        for foreign in [&b"/pd/77/alloc_id"[..], b"/pd/7", RESOURCE_GROUP_CONTROLLER, TXN_SAFE_POINT, b"/a/1"] {
+        for foreign in [&b"/pd/77/alloc_id"[..], b"/pd/7", RESOURCE_GROUP_CONTROLLER, TXN_SAFE_POINT, b"/a/1"]
+        {
             assert!(!keys.is_own(foreign), "{foreign:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_about_members_is_told_by_the_path() {
+        let keys = Keys::new(u64::MAX);
+        for about in [keys.member(1), keys.member_leader_priority(1), keys.removed_member(1)] {
+            assert!(is_about_members(&about), "{about:?}");
+        }
+        for other in
+            [keys.leader(), keys.store(1), "/pd/member/1".into(), "/pd/1/members".into(), Bytes::new()]
+        {
+            assert!(!is_about_members(&other), "{other:?}");
         }
     }
 

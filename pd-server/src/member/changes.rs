@@ -40,6 +40,9 @@ const TEND_PAUSE: Duration = Duration::from_millis(200);
 /// over, and must not get it back while it goes.
 const PRIORITY_AFTER: Duration = Duration::from_secs(3);
 
+/// How often it looks for one.
+const PRIORITY_LOOK: Duration = Duration::from_secs(1);
+
 /// Pause after a hand-over that failed.
 const PRIORITY_PAUSE: Duration = Duration::from_secs(5);
 
@@ -147,7 +150,7 @@ impl Membership {
         let member = newcomer.member();
         let records = register::put(&keys, &[(member.clone(), newcomer.incarnation.clone())]);
         self.change(term, &[(ConfChangeType::AddLearnerNode, member.id)], Some(records)).await?;
-        self.refresh();
+        self.members.roster().reload();
         info!(name = member.name, member_id = member.id.0, peer_urls = ?member.peer_urls, "member added, it learns");
         Ok(member)
     }
@@ -172,7 +175,7 @@ impl Membership {
         }
         let records = register::remove(&keys, &member);
         self.change(term, &[(ConfChangeType::RemoveNode, id)], Some(records)).await?;
-        self.refresh();
+        self.members.roster().reload();
         info!(name = member.name, member_id = id.0, "member removed for good");
         let (roster, leaver) = (Arc::clone(self.members.roster()), member.clone());
         tokio::spawn(async move { bid_farewell(&roster, &leaver).await });
@@ -191,6 +194,7 @@ impl Membership {
         if !done.succeeded {
             return Err(ChangeError::NotFound);
         }
+        self.members.roster().reload();
         info!(name = known.member.name, priority, "leader priority set");
         Ok(())
     }
@@ -204,8 +208,9 @@ impl Membership {
             if let Err(error) = self.promote(term).await {
                 debug!(term = term.0, %error, "members not promoted yet");
             }
-            if Instant::now() >= priority_from && !self.follow_priorities().await {
-                priority_from = Instant::now() + PRIORITY_PAUSE;
+            if Instant::now() >= priority_from {
+                let pause = if self.follow_priorities().await { PRIORITY_LOOK } else { PRIORITY_PAUSE };
+                priority_from = Instant::now() + pause;
             }
         }
     }
@@ -345,12 +350,6 @@ impl Membership {
 
     fn status(&self) -> GroupStatus {
         self.members.roster().status().map(|status| status.borrow().clone()).unwrap_or_default()
-    }
-
-    /// This member's own change is known here at once.
-    fn refresh(&self) {
-        let roster = self.members.roster();
-        roster.refresh(&roster.register());
     }
 }
 

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use raft_core::net::Gatekeeper;
 use raft_core::{Destination, GroupStatus, Role, Router};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::timeout;
 use tracing::{error, info};
 
 use super::folder::{AgreedMember, Agreement, DataFolder};
@@ -25,8 +25,8 @@ use crate::{COMPATIBLE_VERSION, PD_GROUP};
 /// A leader counts a member as healthy that it heard of within this time: several of its heartbeats.
 pub(super) const HEALTHY_MS: u64 = 1_000;
 
-/// Pause between two looks into the register: it changes seldom, and is read whenever anything was written.
-const REGISTER_PAUSE: Duration = Duration::from_millis(50);
+/// How often a member looks whether its own part in the group has changed, to log it.
+const PART_PAUSE: Duration = Duration::from_secs(1);
 
 /// All members; cheap to clone.
 #[derive(Clone)]
@@ -40,6 +40,9 @@ pub(crate) struct Roster {
     initial: Vec<InitialMember>,
     folder: Arc<DataFolder>,
     view: View,
+    /// What the replicated state holds of members, as last read: many ask, and a read of the state may have to wait for
+    /// writes.
+    recorded: ArcSwap<Register>,
     /// Learns what the others' clocks show.
     clock: Arc<WallClock>,
     /// The last greeting of each other member, by name. At most as many as there are members: others are refused.
@@ -173,6 +176,7 @@ impl Roster {
             own,
             initial: config.initial_cluster.clone(),
             folder,
+            recorded: ArcSwap::from_pointee(Register::read(&view)),
             view,
             clock,
             met: Mutex::default(),
@@ -234,32 +238,46 @@ impl Roster {
     /// The members as far as this one knows: the replicated records, and what was agreed where there are none yet.
     pub(crate) fn register(&self) -> Register {
         let agreed = self.agreement().map_or_else(Vec::new, |group| group.members);
-        Register::read(&self.view).with_agreed(agreed)
+        Register::clone(&self.recorded.load()).with_agreed(agreed)
     }
 
     /// Follows the register for as long as the group runs: who was removed is no longer listened to, who was added is
     /// found.
     pub(crate) async fn follow_register(&self, raft: raft_core::Handle) {
-        let mut announced = self.view.announced();
-        let mut last = None;
+        let mut changes = self.view.members_changed();
         let mut voted = None;
         loop {
-            announced.borrow_and_update();
-            let register = self.register();
-            if last.as_ref() != Some(&register) {
-                raft.set_removed(PD_GROUP, register.removed.keys().map(|id| id.0).collect());
-                if register.removed.contains_key(&self.own.id) {
-                    self.note_removal();
-                }
-                self.refresh(&register);
-                last = Some(register);
+            changes.borrow_and_update();
+            self.reload();
+            let removed = &self.recorded.load().removed;
+            raft.set_removed(PD_GROUP, removed.keys().map(|id| id.0).collect());
+            if removed.contains_key(&self.own.id) {
+                self.note_removal();
             }
-            self.tell_own_part(&mut voted);
-            sleep(REGISTER_PAUSE).await;
-            if announced.changed().await.is_err() {
-                return;
+            while let Err(_elapsed) = timeout(PART_PAUSE, changes.changed()).await {
+                self.tell_own_part(&mut voted);
             }
         }
+    }
+
+    /// Takes a changed register into account: at once where this member has changed it.
+    pub(crate) fn reload(&self) {
+        let recorded = Register::read(&self.view);
+        if **self.recorded.load() == recorded {
+            return;
+        }
+        self.recorded.store(Arc::new(recorded));
+        let register = self.register();
+        let mut met = self.met.lock();
+        let had = met.len();
+        met.retain(|_, met| register.members.contains_key(&MemberId(met.identity.member_id)));
+        if met.len() < had {
+            let readings: Vec<Reading> = met.values().filter_map(|met| met.reading).collect();
+            self.clock.set_readings(&readings);
+        }
+        drop(met);
+        self.refresh_addresses();
+        self.tell_change();
     }
 
     /// This member was removed: keeps that for good, and has the process end.
@@ -338,20 +356,6 @@ impl Roster {
         self.clock.is_compared(self.register().members.len())
     }
 
-    /// Takes a changed register into account: at once where this member has changed it.
-    pub(crate) fn refresh(&self, register: &Register) {
-        let mut met = self.met.lock();
-        let had = met.len();
-        met.retain(|_, met| register.members.contains_key(&MemberId(met.identity.member_id)));
-        if met.len() < had {
-            let readings: Vec<Reading> = met.values().filter_map(|met| met.reading).collect();
-            self.clock.set_readings(&readings);
-        }
-        drop(met);
-        self.refresh_addresses();
-        self.tell_change();
-    }
-
     /// What the others last said of themselves.
     pub(crate) fn met(&self) -> BTreeMap<String, Met> {
         self.met.lock().clone()
@@ -377,7 +381,7 @@ impl Roster {
     /// Members whose replicated record differs from what they say of themselves, this one included, each with the
     /// incarnation of its folder.
     pub(crate) fn unrecorded(&self) -> Vec<(Member, String)> {
-        let recorded = Register::read(&self.view);
+        let recorded = self.recorded.load();
         let known = self.register();
         let met = self.met();
         let own = (self.own.clone(), self.folder.record().incarnation);

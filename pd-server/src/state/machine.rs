@@ -150,6 +150,7 @@ impl Machine {
     fn write(&mut self, writes: Vec<Write>, revision: Revision) -> io::Result<()> {
         let mut batch = sled::Batch::default();
         let mut keys_in_batch = 0;
+        let about_members = writes.iter().any(|write| keys::is_about_members(&write.key));
         for write in writes {
             // Two keys a write, and room for revision and mark.
             if keys_in_batch + 4 > BATCH_KEYS_MAX {
@@ -164,6 +165,9 @@ impl Machine {
         self.insert_mark(&mut batch);
         self.tables.write(batch)?;
         self.tables.publish(revision, self.tables.compacted());
+        if about_members {
+            self.shared.tell_members_changed();
+        }
         Ok(())
     }
 
@@ -279,6 +283,7 @@ impl StateMachine for Machine {
         self.mark_pending = false;
         self.shared.replace(Arc::clone(&self.tables));
         self.shared.announce();
+        self.shared.tell_members_changed();
         info!(index = self.mark.index, revision = self.tables.revision().0, "snapshot installed");
         // Readers may still hold the former database open; its names can go nevertheless.
         if let Err(error) = self.generations.remove(former) {

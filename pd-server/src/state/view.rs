@@ -20,6 +20,8 @@ pub(super) struct Shared {
     tables: ArcSwap<Tables>,
     /// Wakes watchers. What they read they take from the tables.
     changed: watch::Sender<Announced>,
+    /// Counts the changes of what is kept of members: whoever follows those must not read at each write.
+    members_changed: watch::Sender<u64>,
 }
 
 /// What was last announced.
@@ -49,13 +51,22 @@ pub struct Watch {
 
 impl Shared {
     pub(super) fn new(tables: Arc<Tables>) -> Self {
-        let shared = Self { tables: ArcSwap::new(tables), changed: watch::Sender::default() };
+        let shared = Self {
+            tables: ArcSwap::new(tables),
+            changed: watch::Sender::default(),
+            members_changed: watch::Sender::default(),
+        };
         shared.announce();
         shared
     }
 
     pub(super) fn replace(&self, tables: Arc<Tables>) {
         self.tables.store(tables);
+    }
+
+    /// What is kept of members has changed; call it once that is published.
+    pub(super) fn tell_members_changed(&self) {
+        self.members_changed.send_modify(|count| *count += 1);
     }
 
     pub(super) fn announce(&self) {
@@ -84,6 +95,11 @@ impl View {
 
     pub(crate) fn announced(&self) -> watch::Receiver<Announced> {
         self.shared.changed.subscribe()
+    }
+
+    /// Tells of each change of what is kept of members.
+    pub(crate) fn members_changed(&self) -> watch::Receiver<u64> {
+        self.shared.members_changed.subscribe()
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<KeyValue>, KvError> {

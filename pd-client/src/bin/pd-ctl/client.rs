@@ -252,7 +252,62 @@ fn innermost(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::endpoints;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::{Failure, Http, Method, endpoints};
+
+    /// A member that reads a request and hangs up, or answers; how many requests came.
+    async fn member(answer: Option<&'static str>) -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = [0; 1024];
+                if stream.read(&mut request).await.is_ok_and(|length| length > 0) {
+                    count.fetch_add(1, Ordering::SeqCst);
+                    let _ = stream.write_all(answer.unwrap_or_default().as_bytes()).await;
+                }
+            }
+        });
+        (endpoint, asked)
+    }
+
+    const DONE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\ndone";
+    const NO_LEADER: &str = "HTTP/1.1 503 No\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno";
+
+    async fn asked(http: &Http, method: Method) -> Result<String, Failure> {
+        http.send(&method, "/a", None, false)
+            .await
+            .map(|reply| format!("{} {}", reply.status.as_u16(), reply.body))
+    }
+
+    #[tokio::test]
+    async fn a_question_goes_on_to_the_next_and_a_write_that_was_sent_does_not() {
+        let (hangs_up, first) = member(None).await;
+        let (answers, second) = member(Some(DONE)).await;
+        let http = Http::new(vec!["http://127.0.0.1:1".to_owned(), hangs_up, answers]);
+        assert_eq!(asked(&http, Method::GET).await.unwrap(), "200 done");
+        assert_eq!((first.load(Ordering::SeqCst), second.load(Ordering::SeqCst)), (1, 1));
+        let failure = asked(&http, Method::POST).await.unwrap_err();
+        assert!(failure.advice.unwrap().contains("may have been done"), "{}", failure.words);
+        assert_eq!((first.load(Ordering::SeqCst), second.load(Ordering::SeqCst)), (2, 1));
+    }
+
+    #[tokio::test]
+    async fn a_member_without_a_leader_is_asked_last() {
+        let (without, _) = member(Some(NO_LEADER)).await;
+        let (answers, _) = member(Some(DONE)).await;
+        let both = Http::new(vec![without.clone(), answers]);
+        assert_eq!(asked(&both, Method::POST).await.unwrap(), "200 done", "nothing was done there");
+        let alone = Http::new(vec![without, "http://127.0.0.1:1".to_owned()]);
+        assert_eq!(asked(&alone, Method::GET).await.unwrap(), "503 no", "better than nobody");
+    }
 
     #[test]
     fn schemes_that_mean_plain_http() {

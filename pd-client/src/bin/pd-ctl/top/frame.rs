@@ -34,13 +34,17 @@ pub fn draw(frame: &mut Frame<'_>, picture: &Picture, screen: &Screen, look: Loo
     frame.render_widget(Paragraph::new(first_line(picture, screen, look, now_ms)), head);
     frame.render_widget(Paragraph::new(reasons), why);
     let lines = usize::from(middle.height);
-    let body = match screen.page {
+    let mut body = match screen.page {
         Page::Overview => overview(picture, screen, look, now_ms, width, lines),
         Page::Stores => tables::stores(picture, screen, look, width, lines),
         Page::Operators => tables::operators(picture, screen, now_ms, width, lines),
         Page::Keys => key_space(picture, screen, look, width, lines),
         Page::Members => tables::members(picture, screen, look, width, lines),
     };
+    if now_ms.saturating_sub(picture.heard_ms) > STALE_MS {
+        let old = look.style(Tone::Unknown);
+        body.iter_mut().flat_map(|line| &mut line.spans).for_each(|span| span.style = old);
+    }
     frame.render_widget(Paragraph::new(body), middle);
     if strip_height > 0 {
         let title =

@@ -1,7 +1,7 @@
 // Shortcuts, the search for ids, addresses and keys, and the help that lists them.
 
 import { h } from "./lib/dom.js";
-import { keyHex } from "./lib/format.js";
+import { keyHex } from "./keytext.js";
 import * as live from "./live.js";
 
 /** The second key after `g`. */
@@ -133,17 +133,18 @@ function off() {
   }
 }
 
-/** @param {string} title @param {HTMLElement[]} content */
+/** @typedef {HTMLDialogElement & {leave: () => void}} Box closes by `leave` at once: the next key belongs to the page again */
+
+/** @param {string} title @param {HTMLElement[]} content @returns {Box} */
 function dialog(title, content) {
   const back = /** @type {HTMLElement | null} */ (document.activeElement);
-  const close = h("button", { type: "button", class: "close", onclick: () => box.close() }, "close");
-  const box = /** @type {HTMLDialogElement} */ (
-    h("dialog", { "aria-label": title }, h("h2", null, title), ...content, close)
-  );
-  box.addEventListener("close", () => {
+  const leave = () => {
     box.remove();
     back?.focus();
-  });
+  };
+  const close = h("button", { type: "button", class: "close", onclick: leave }, "close");
+  const element = h("dialog", { "aria-label": title, onclose: leave }, h("h2", null, title), ...content, close);
+  const box = Object.assign(/** @type {HTMLDialogElement} */ (element), { leave });
   document.body.append(box);
   box.showModal();
   return box;
@@ -183,7 +184,7 @@ export function find() {
   );
   const show = () => {
     const places = candidates(input.value.trim());
-    const links = places.map(([href, text]) => h("a", { href, onclick: () => box.close() }, text));
+    const links = places.map(([href, text]) => h("a", { href, onclick: () => box.leave() }, text));
     results.replaceChildren(...links.map((link) => h("li", null, link)));
   };
   const form = h(
@@ -193,7 +194,7 @@ export function find() {
         event.preventDefault();
         const first = candidates(input.value.trim())[0];
         if (!first) return;
-        box.close();
+        box.leave();
         location.hash = first[0];
       },
     },

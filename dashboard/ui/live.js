@@ -1,7 +1,7 @@
 // What is known now: one stream fills these values, and the pages follow them.
 
 import { signal } from "./lib/dom.js";
-import { ask, follow } from "./lib/stream.js";
+import { Failure, ask, read } from "./lib/stream.js";
 
 /** @typedef {import("./types.d.ts").Health} Health */
 /** @typedef {import("./types.d.ts").Stats} Stats */
@@ -11,6 +11,12 @@ import { ask, follow } from "./lib/stream.js";
 /** @template Row @typedef {{asOf: number, rows: Map<number, Row>}} Table */
 /** @typedef {"loading" | "open" | "broken" | "full" | "crowded" | "hidden" | "paused"} Link */
 
+/** Pauses before the next try: quick at first, because a leader change takes about a second. */
+const RETRY_MS = [250, 500, 1_000, 2_000, 4_000];
+/** Polling when there is no room for a stream. */
+const POLL_MS = 10_000;
+/** Streams of all tabs of this browser: it has six connections to a server, and pages need some of them to load. */
+const TABS_MAX = 4;
 /** A broken stream is told after so long: a leader change is quicker. */
 const TELL_BROKEN_MS = 3_000;
 /** Data older than three intervals of one second is grey. */
@@ -80,14 +86,64 @@ function open() {
   stop();
   if (link.peek() !== "broken") link.value = "loading";
   heard = performance.now();
-  stop = follow(topics, {
-    message: ({ event, data }) => take(event, data),
-    state: (state) => {
-      link.value = state;
+  const over = new AbortController();
+  stop = () => over.abort();
+  follow(over.signal);
+}
+
+/** Streams, tries again, or polls, until it is over. @param {AbortSignal} over */
+async function follow(over) {
+  let tries = 0;
+  let last = "";
+  const on = {
+    open: (/** @type {string} */ hash) => {
+      link.value = "open";
+      otherVersion.value = hash !== "" && own !== "" && hash !== own;
     },
     alive: () => (heard = performance.now()),
-    hash: (hash) => (otherVersion.value = hash !== "" && own !== "" && hash !== own),
-    poll,
+    message: (/** @type {import("./lib/stream.js").Message} */ { event, id, data }) => {
+      tries = 0;
+      last = id || last;
+      take(event, data);
+    },
+  };
+  while (!over.aborted) {
+    /** @type {Link} */
+    let state = "broken";
+    try {
+      if (!(await inPlace(() => read(topics, last, on, over)))) state = "crowded";
+    } catch (error) {
+      if (error instanceof Failure && error.told.status === 503) state = "full";
+    }
+    if (over.aborted) return;
+    link.value = state;
+    if (state !== "broken") await poll(over).catch(() => {});
+    await sleep(state === "broken" ? RETRY_MS[Math.min(tries, RETRY_MS.length - 1)] : POLL_MS, over);
+    tries += 1;
+  }
+}
+
+/**
+ * Runs `body` in one of the places that all tabs share; false when all are taken. Without a secure origin tabs do not
+ * know of each other, and each has its stream while it is seen.
+ * @param {() => Promise<void>} body
+ * @returns {Promise<boolean>}
+ */
+async function inPlace(body) {
+  const whole = () => body().then(() => true);
+  if (!navigator.locks) return whole();
+  for (let place = 0; place < TABS_MAX; place += 1) {
+    const options = { ifAvailable: true };
+    if (await navigator.locks.request(`stream ${place}`, options, (lock) => (lock ? whole() : false))) return true;
+  }
+  return false;
+}
+
+/** @param {number} ms @param {AbortSignal} over @returns {Promise<void>} */
+function sleep(ms, over) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    over.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
   });
 }
 

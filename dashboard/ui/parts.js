@@ -148,13 +148,10 @@ export function empty(text) {
 
 /** An error of one panel: endpoint, code, request, and a way to try again. @param {any} error @param {() => void} retry */
 export function trouble(error, retry) {
-  const facts = [
-    error.path &&
-      `GET ${new URL(error.path, "http://member/dashboard/pd/api/v2/").pathname.replace("/dashboard/", "/")}`,
-    error.status && `status ${error.status}`,
-    error.code,
-    error.request && `request ${error.request}`,
-  ];
+  const { path = "", status = 0, code = "", request = "" } = error.told ?? {};
+  const place =
+    path && `GET ${new URL(path, "http://member/dashboard/pd/api/v2/").pathname.replace("/dashboard/", "/")}`;
+  const facts = [place, status && `status ${status}`, code, request && `request ${request}`];
   return h(
     "div",
     { class: "trouble", role: "alert" },

@@ -1,6 +1,5 @@
 // A small line of the recent past. Gaps stay gaps: a value that is not known is not drawn as 0.
 
-import { svg } from "../lib/dom.js";
 import { count } from "../lib/format.js";
 
 const WIDTH = 160;
@@ -10,16 +9,11 @@ const HEIGHT = 28;
 export function spark(series, name) {
   const values = /** @type {number[]} */ (series.filter((it) => it !== null));
   const [least, most] = [Math.min(...values), Math.max(...values)];
-  return svg(
-    "svg",
-    {
-      viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
-      role: "img",
-      "aria-label": `${name}: ${count(least)} to ${count(most)}`,
-      preserveAspectRatio: "none",
-    },
-    svg("path", { d: path(series, Math.min(0, least), most), "vector-effect": "non-scaling-stroke" }),
-  );
+  const label = `${name}: ${count(least)} to ${count(most)}`;
+  const drawing = { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label, preserveAspectRatio: "none" };
+  const svg = shape("svg", drawing);
+  svg.append(shape("path", { d: path(series, Math.min(0, least), most), "vector-effect": "non-scaling-stroke" }));
+  return svg;
 }
 
 /** @param {(number | null)[]} series @param {number} low @param {number} high */
@@ -38,4 +32,11 @@ export function path(series, low, high) {
     pen = true;
   });
   return text;
+}
+
+/** @param {string} tag @param {Record<string, string>} attributes */
+function shape(tag, attributes) {
+  const element = /** @type {SVGElement} */ (document.createElementNS("http://www.w3.org/2000/svg", tag));
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
 }

@@ -8,11 +8,8 @@ export function parse(hash) {
   const question = text.indexOf("?");
   const path = question < 0 ? text : text.slice(0, question);
   const [page = "", ...rest] = path.split("/");
-  return {
-    page: page || "overview",
-    argument: decode(rest.join("/")),
-    parameters: new URLSearchParams(question < 0 ? "" : text.slice(question + 1)),
-  };
+  const parameters = new URLSearchParams(question < 0 ? "" : text.slice(question + 1));
+  return { page: page || "overview", argument: decode(rest.join("/")), parameters };
 }
 
 /** @param {Place} place @returns {string} */
@@ -21,12 +18,7 @@ export function format({ page, argument, parameters }) {
   return `#/${page}${argument ? `/${encodeURIComponent(argument)}` : ""}${query ? `?${query}` : ""}`;
 }
 
-/**
- * The same place with other parameters; `null` and empty ones go.
- * @param {Place} place
- * @param {Record<string, string | null>} changes
- * @returns {Place}
- */
+/** The same with other parameters; `null` and empty ones go. @param {Place} place @param {Record<string, string | null>} changes */
 export function withParameters(place, changes) {
   const parameters = new URLSearchParams(place.parameters);
   for (const [name, value] of Object.entries(changes)) {
@@ -38,12 +30,8 @@ export function withParameters(place, changes) {
 
 /**
  * A parameter that must be one of `allowed`; otherwise the first of them, and `wrong` is told what was asked.
- * @template {string} T
- * @param {Place} place
- * @param {string} name
- * @param {readonly T[]} allowed
- * @param {(text: string) => void} [wrong]
- * @returns {T}
+ * @template {string} T @param {Place} place @param {string} name @param {readonly T[]} allowed
+ * @param {(text: string) => void} [wrong] @returns {T}
  */
 export function choice(place, name, allowed, wrong) {
   const asked = place.parameters.get(name);

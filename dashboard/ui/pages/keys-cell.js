@@ -1,7 +1,8 @@
 // The cell under the cursor in words, and its Regions when they are asked for.
 
 import { effect, h, signal } from "../lib/dom.js";
-import { bytes, count, key, share, some } from "../lib/format.js";
+import { bytes, count, share, some } from "../lib/format.js";
+import { key } from "../keytext.js";
 import { ask } from "../lib/stream.js";
 import { command, regionLink, storeLink, trouble } from "../parts.js";
 import { heatValue } from "../draw/strip.js";

@@ -1,7 +1,8 @@
 // The strip as a table, for those who do not see it: all trouble, and what is hottest.
 
 import { each, h } from "../lib/dom.js";
-import { count, key } from "../lib/format.js";
+import { count } from "../lib/format.js";
+import { key } from "../keytext.js";
 import { empty, panel, regionLink, storeLink } from "../parts.js";
 import { heatValue } from "../draw/strip.js";
 import { number, troubles } from "./keys-cell.js";

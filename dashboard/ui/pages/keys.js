@@ -1,7 +1,8 @@
 // Key space: the strip, the cell under the cursor in words, and a table of what is hot or in trouble.
 
 import { effect, h, onEnd, signal } from "../lib/dom.js";
-import { key, keyHex, share } from "../lib/format.js";
+import { share } from "../lib/format.js";
+import { key, keyHex } from "../keytext.js";
 import { choice, format, parse, withParameters } from "../lib/router.js";
 import { ask } from "../lib/stream.js";
 import { link, stores } from "../live.js";

@@ -1,7 +1,8 @@
 // One Region: its range, its replicas, what is being done to it, and why.
 
 import { h } from "../lib/dom.js";
-import { bytes, count, key } from "../lib/format.js";
+import { bytes, count } from "../lib/format.js";
+import { key } from "../keytext.js";
 import { ago, command, empty, fact, panel, state, storeLink } from "../parts.js";
 import { steps } from "./operators.js";
 import { asked, whyPanel } from "./why.js";

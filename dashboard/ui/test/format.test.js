@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bytes, clock, count, key, keyHex, share, shorten, some, span } from "../lib/format.js";
+import { bytes, clock, count, share, some, span } from "../lib/format.js";
+import { key, keyHex, shorten } from "../keytext.js";
 
 test("what is not known is ? and never 0", () => {
   for (const nothing of [null, undefined, NaN, Infinity]) {

@@ -75,7 +75,7 @@ async fn get(address: &str, path: &str) -> (u16, Value) {
         stream.read_to_string(&mut answer).await.unwrap();
         let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
         let body = answer.split_once("\r\n\r\n").unwrap().1;
-        (status, serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}")))
+        (status, serde_json::from_str(body).unwrap())
     };
     tokio::time::timeout(DEADLINE, exchange).await.unwrap()
 }

@@ -24,4 +24,4 @@ pub use operator::{OperatorList, OperatorRow, OperatorState};
 pub use stats::{Figure, Stats};
 pub use store::{Blast, LimitRow, Liveness, NodeState, StoreList, StoreRow, StoreState};
 pub use view::View;
-pub use why::{Reason, Why, WhyOperator, WhyPeer, WhyRegion, WhyStore};
+pub use why::{Reason, Why, WhyLimit, WhyOperator, WhyPeer, WhyRegion, WhyStore};

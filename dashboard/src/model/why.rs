@@ -66,6 +66,19 @@ pub struct WhyRegion {
     pub heard_ms: u64,
 }
 
+/// A limit of a Store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WhyLimit {
+    /// `add-peer` or `remove-peer`.
+    pub kind: String,
+    /// What it allows a minute; `unlimited` when it allows all.
+    pub rate: String,
+    /// Units at hand, of which a large replica costs 1,000; null when nothing is limited.
+    pub available: Option<u64>,
+    /// How often it was the reason to wait, since this leader began.
+    pub refused: u64,
+}
+
 /// What is known of the Store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WhyStore {
@@ -89,6 +102,8 @@ pub struct WhyStore {
     pub target_bytes: Option<u64>,
     /// Its last heartbeat, in ms since 1970; null when never since this leader began.
     pub last_heartbeat_ms: Option<u64>,
+    /// Its limits.
+    pub limits: Vec<WhyLimit>,
 }
 
 /// An operator under way.

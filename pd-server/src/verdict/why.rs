@@ -1,9 +1,9 @@
 //! "Why?": the planner's own chain of reasons about a Region or a Store, in plain words with number and limit.
 
-use dashboard::model::{Reason, Subject, Why, WhyOperator, WhyPeer, WhyRegion, WhyStore};
+use dashboard::model::{Reason, Subject, Why, WhyLimit, WhyOperator, WhyPeer, WhyRegion, WhyStore};
 use scheduler::{
-    Drain, NodeState, OperatorView, Peer, PeerRole, Planner, RegionExplanation, RegionId, RegionView,
-    StoreExplanation, StoreId, StoreStanding, StoreTrouble, Time,
+    Drain, LimitState, NodeState, OperatorView, Peer, PeerRole, Planner, RegionExplanation, RegionId,
+    RegionView, StoreExplanation, StoreId, StoreStanding, StoreTrouble, Time,
 };
 
 use super::phrase::{bytes, count, duration};
@@ -205,6 +205,7 @@ pub fn store(facts: StoreFacts, wall_ms: u64) -> Why {
             bytes: summary.region_size_bytes,
             target_bytes: explanation.target_size_bytes,
             last_heartbeat_ms: summary.last_heartbeat.map(|at| clock.ms(at)),
+            limits: explanation.limits.iter().map(limit).collect(),
         }),
         operator: None,
     }
@@ -327,6 +328,15 @@ fn why_operator(operator: &OperatorView, clock: Clock) -> WhyOperator {
         step: operator.current as u64,
         created_ms: clock.ms(operator.created),
         waits_for: operator.waits_for.as_ref().map(ToString::to_string),
+    }
+}
+
+fn limit(limit: &LimitState) -> WhyLimit {
+    WhyLimit {
+        kind: limit.kind.to_string(),
+        rate: limit.available.map_or("unlimited".to_owned(), |_| limit.rate.to_string()),
+        available: limit.available,
+        refused: limit.refused,
     }
 }
 

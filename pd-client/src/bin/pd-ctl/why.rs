@@ -128,7 +128,12 @@ fn in_words(failure: Failure) -> Failure {
 impl Why {
     /// The lines that tell it.
     pub fn lines(&self, now_ms: u64) -> Vec<String> {
-        let mut lines = vec![format!("{}: {}", health::subject(&self.subject), self.summary)];
+        // The sentence mostly names it already.
+        let subject = health::subject(&self.subject);
+        let mut lines = vec![match self.summary.to_lowercase().starts_with(&subject) {
+            true => self.summary.clone(),
+            false => format!("{subject}: {}", self.summary),
+        }];
         lines.extend(self.region.iter().flat_map(|region| region.lines(now_ms)));
         lines.extend(self.store.iter().map(|store| store.line(now_ms)));
         lines.extend(self.operator.iter().flat_map(Operator::lines));

@@ -190,7 +190,7 @@ fn key_space(
     body.extend(tables::table(
         &header,
         rows.collect(),
-        &[24, 24, 8, 10, 20],
+        &[40, 40, 12, 12, 40],
         screen.row,
         width,
         lines.saturating_sub(3),

@@ -23,7 +23,7 @@ pub fn stores(
 ) -> Vec<Line<'static>> {
     let header = ["STORE", "STATE", "USED", "REGIONS", "LEADERS", "IN/OUT", "FULL IN", "ADDRESS"];
     let rows = picture.live_stores().map(|store| store_cells(store, look)).collect();
-    table(&header, rows, &[6, 15, 14, 8, 8, 7, 8, 40], screen.row, width, lines)
+    table(&header, rows, &[21, 20, 16, 12, 12, 8, 9, 60], screen.row, width, lines)
 }
 
 /// Operators under way, in at most `lines` lines.
@@ -54,7 +54,7 @@ pub fn operators(
         let all = [Line::from(Span::styled("OPERATORS", bold())), Line::from("nothing moves")];
         return all.into_iter().take(lines).collect();
     }
-    table(&header, rows, &[22, 9, 6, 8, 60], screen.row, width, lines)
+    table(&header, rows, &[32, 21, 8, 9, 200], screen.row, width, lines)
 }
 
 /// Members, in at most `lines` lines.
@@ -87,7 +87,7 @@ pub fn members(
         cells.extend(rest.map(|text| Span::raw(units::plain(&text))));
         cells
     });
-    table(&header, rows.collect(), &[12, 16, 7, 12, 9, 9, 15, 40], screen.row, width, lines)
+    table(&header, rows.collect(), &[24, 17, 10, 16, 12, 12, 20, 80], screen.row, width, lines)
 }
 
 fn store_cells(store: &StoreRow, look: Look) -> Vec<Span<'static>> {
@@ -135,6 +135,8 @@ pub fn table(
     // The last line tells how many are left when not all fit.
     let visible = if total > room { room.saturating_sub(1) } else { total };
     let first = if visible == 0 || pointed >= total { 0 } else { (pointed + 1).saturating_sub(visible) };
+    let widths = fitted(header, &rows, widths);
+    let widths = widths.as_slice();
     let titles: Vec<Span<'static>> = header.iter().map(|title| Span::styled(*title, bold())).collect();
     let mut shown = vec![line(titles, widths, width, false)];
     for (at, row) in rows.into_iter().enumerate().skip(first).take(visible) {
@@ -148,6 +150,16 @@ pub fn table(
         )));
     }
     shown
+}
+
+/// Each column as wide as its widest cell and a space, and no wider than it may be. All rows count, so that nothing
+/// moves when one goes through them.
+fn fitted(header: &[&'static str], rows: &[Vec<Span<'static>>], most: &[usize]) -> Vec<usize> {
+    let widest = |at: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.content.chars().count());
+        cells.chain([header[at].chars().count()]).max().unwrap_or(0)
+    };
+    (0..header.len()).map(|at| (widest(at) + 1).min(most[at])).collect()
 }
 
 fn line(cells: Vec<Span<'static>>, widths: &[usize], width: usize, pointed: bool) -> Line<'static> {

@@ -97,7 +97,7 @@ export async function budget(browser, url) {
   console.log(`first view: ${names.length} requests besides the page, ${bytes} bytes with headers: ${names.join(" ")}`);
   assert.ok(bytes > 0 && bytes <= 60 * 1_024, `${bytes} bytes`);
   // Shortcuts and lines of the past come when the first view stands.
-  const modules = names.filter((name) => name.endsWith(".js") && !/keyboard|spark/.test(name));
+  const modules = names.filter((name) => name.endsWith(".js") && !/keyboard|keytext|spark/.test(name));
   assert.ok(modules.length <= 8, `${modules.length} modules: ${modules.join(" ")}`);
   await context.close();
 }

@@ -189,7 +189,7 @@ function controls(place, text, label) {
     "div",
     { class: "controls" },
     h("label", null, "Filter ", field),
-    h("span", { class: "choices" }, "Group by ", links),
+    h("span", { class: "choices", hidden: () => !label && names().length === 0 }, "Group by ", links),
   );
 }
 

@@ -57,8 +57,8 @@ export function whyPanel({ answer, error, again }, focus) {
     () =>
       answer.value?.lines.length
         ? h("ol", { class: "reasons" }, ...answer.value.lines.map(reason))
-        : answer.value
-          ? empty(answer.value.healthy ? "Nothing is to be done." : "The planner gives no reason.")
+        : answer.value && !answer.value.healthy
+          ? empty("The planner gives no reason.")
           : "",
     () =>
       answer.value?.kept.length

@@ -124,6 +124,7 @@ async fn what_a_follower_answers(url: &str) -> Result<()> {
     for (path, status, code) in [
         ("/pd/api/v2/why/region/x", 400, "BAD_PARAMETER"),
         ("/pd/api/v2/why/region/0", 400, "BAD_PARAMETER"),
+        ("/pd/api/v2/why/region/%FF", 400, "BAD_PARAMETER"),
         ("/pd/api/v2/why/region/987654321", 404, "NOT_FOUND"),
         ("/pd/api/v2/why/store/987654321", 404, "NOT_FOUND"),
         ("/pd/api/v2/why/store/1?x=1", 400, "BAD_PARAMETER"),

@@ -1,5 +1,7 @@
 //! Parameters of v2 routes: each wrong one is refused by name.
 
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use bytes::Bytes;
 
 use super::refused::Refused;
@@ -57,7 +59,8 @@ impl Parameters {
 }
 
 /// An id from a path: a positive whole number.
-pub fn id(text: &str) -> Result<u64, Refused> {
+pub fn id(text: Result<Path<String>, PathRejection>) -> Result<u64, Refused> {
+    let Path(text) = text.map_err(|rejection| Refused::parameter("id", rejection.to_string()))?;
     match text.parse() {
         Ok(id) if id > 0 => Ok(id),
         Ok(_) | Err(_) => {

@@ -1,6 +1,7 @@
 //! "Why?": what the planner says of a Region or a Store.
 
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use dashboard::answer;
 use dashboard::model::{ApiError, Why};
@@ -29,10 +30,10 @@ use crate::verdict::why::{self, RegionFacts, StoreFacts};
 )]
 pub async fn region(
     State(gate): State<Gate>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Response<Body> {
-    answered(region_why(&gate, &id, query.as_deref()).await)
+    answered(region_why(&gate, id, query.as_deref()).await)
 }
 
 /// Why a Store is as it is, why it gets nothing, or why its drain does not end.
@@ -50,10 +51,10 @@ pub async fn region(
 )]
 pub async fn store(
     State(gate): State<Gate>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Response<Body> {
-    answered(store_why(&gate, &id, query.as_deref()).await)
+    answered(store_why(&gate, id, query.as_deref()).await)
 }
 
 fn answered(why: Result<Why, Refused>) -> Response<Body> {
@@ -63,7 +64,11 @@ fn answered(why: Result<Why, Refused>) -> Response<Body> {
     }
 }
 
-async fn region_why(gate: &Gate, id: &str, query: Option<&str>) -> Result<Why, Refused> {
+async fn region_why(
+    gate: &Gate,
+    id: Result<Path<String>, PathRejection>,
+    query: Option<&str>,
+) -> Result<Why, Refused> {
     Parameters::parse(query, &[])?;
     let id = parameters::id(id)?;
     admitted(gate, async |_, cluster| {
@@ -78,7 +83,11 @@ async fn region_why(gate: &Gate, id: &str, query: Option<&str>) -> Result<Why, R
     .await
 }
 
-async fn store_why(gate: &Gate, id: &str, query: Option<&str>) -> Result<Why, Refused> {
+async fn store_why(
+    gate: &Gate,
+    id: Result<Path<String>, PathRejection>,
+    query: Option<&str>,
+) -> Result<Why, Refused> {
     Parameters::parse(query, &[])?;
     let id = parameters::id(id)?;
     admitted(gate, async |_, cluster| {

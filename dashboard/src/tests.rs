@@ -391,6 +391,8 @@ async fn the_sixty_fifth_stream_is_told_to_ask_now_and_then() {
         assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8");
         open.push(response);
     }
+    let refused = bed.ask(Method::GET, "/pd/api/v2/stream").await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     let refused = bed.json("/pd/api/v2/stream").await;
     assert_eq!((&refused["code"], &refused["retry_after_ms"]), (&"TOO_MANY_STREAMS".into(), &10_000.into()));
     open.pop();

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { ask } from "./control.mjs";
-import { PATIENCE_MS, accessible, open, quiet, shoot, tells } from "./watch.mjs";
+import { PATIENCE_MS, accessible, fits, go, open, quiet, shoot, tells } from "./watch.mjs";
 
 /** A store is killed: one cause with its count, and the keyboard leads from it to the command. */
 export async function storeDies(browser, url) {
@@ -139,6 +139,26 @@ export async function servingMemberDies(browser) {
   await ask("start-survivor");
   await page.waitForFunction(() => !document.body.classList.contains("old"));
   await unreloaded(page);
+  await context.close();
+}
+
+/** A store whose address is markup joins: it shows as text, in the server's HTML as well. */
+export async function markupInAddress(browser, url) {
+  const context = await browser.newContext({ viewport: { width: 360, height: 780 } });
+  const watched = await open(context, `${url}#/stores`);
+  const { page } = watched;
+  await mark(page);
+  const store = await ask("register-markup");
+  await tells(page, `[data-row="store ${store}"] .address`, /<img src=x onerror="document\.title='broken out'">:20160/);
+  for (const place of ["stores", `store/${store}`, "overview"]) {
+    await go(page, place);
+    assert.equal(await page.locator("main img").count(), 0, `${place}: markup became an element`);
+    await fits(page, `markup on ${place}`);
+  }
+  await shoot(page, "markup-overview-360");
+  assert.ok(!(await page.title()).includes("broken out"));
+  await unreloaded(page);
+  await quiet(watched, "markup in an address");
   await context.close();
 }
 

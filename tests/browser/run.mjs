@@ -2,7 +2,7 @@
 // the tests against canned answers run.
 
 import { launch } from "./chromium.mjs";
-import { leaderDies, servingMemberDies, storeDies } from "./faults.mjs";
+import { leaderDies, markupInAddress, servingMemberDies, storeDies } from "./faults.mjs";
 import { budget, eightTabs, pages, sameElsewhere, withoutScript } from "./live.mjs";
 import { ugly } from "./ugly.mjs";
 
@@ -18,6 +18,7 @@ const PARTS = {
   storeDies: (browser) => storeDies(browser, urls[2]),
   leaderDies,
   servingMemberDies,
+  markupInAddress: (browser) => markupInAddress(browser, urls[1]),
 };
 
 let failed = 0;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use pd_client::Client;
+use proto::metapb;
 use tests::cluster::{Cluster, PATIENCE, Setup, eventually, http};
 use tests::writes::{Plan, Writers, without_scheme};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -21,6 +22,8 @@ const STORES: usize = 4;
 /// Some dozen Regions: 4 x 300 keys of 2 KiB are 2.4 MB.
 const PLAN: Plan = Plan { writers: 4, keys_each: 300, value_size: 2 << 10 };
 const WRITES: u64 = 1_500;
+/// An address of a store that never was, which tries to be markup.
+const MARKUP: &str = r#"<img src=x onerror="document.title='broken out'">:20160"#;
 /// Far beyond what all parts take on a loaded machine.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 /// The parts that run without a word on the command line of `node`: all of them.
@@ -169,6 +172,13 @@ impl Stage<'_> {
                 Ok(id.to_string())
             }
             "start-store" => self.cluster.store(self.store).start().map(|()| deed.to_string()),
+            "register-markup" => {
+                let client = self.cluster.client().await?;
+                let id = client.alloc_id().await?;
+                let (version, address) = ("8.5.0".to_string(), MARKUP.to_string());
+                client.put_store(metapb::Store { id, address, version, ..Default::default() }).await?;
+                Ok(id.to_string())
+            }
             _ => bail!("nobody knows how to do that"),
         }
     }

@@ -27,6 +27,12 @@ async fn status_ends_with_0_1_2_and_3() -> Result<()> {
     every_member_answers(&cluster)?;
     let first = run(&["-u", &all, "top", "--once"])?;
     ensure!(first.status.code() == Some(0) && text(&first.stdout).contains("ok  leader"), "{first:?}");
+    let ids = run(&["-u", &all, "store", "--jq=.stores[0].store.id"])?;
+    let why = run(&["-u", &all, "why", "store", text(&ids.stdout).trim()])?;
+    ensure!(why.status.success() && text(&why.stdout).contains("add-peer: "), "{why:?}");
+    let ids = run(&["-u", &all, "region", "--jq=.regions[0].id"])?;
+    let why = run(&["-u", &all, "why", "region", text(&ids.stdout).trim()])?;
+    ensure!(why.status.success() && text(&why.stdout).contains("on store "), "{why:?}");
     let why = run(&["-u", &all, "why", "store", "999"])?;
     ensure!(why.status.code() == Some(1) && text(&why.stdout).contains("999"), "{why:?}");
 

@@ -83,6 +83,18 @@ pub struct Store {
     pub bytes: Option<u64>,
     pub target_bytes: Option<u64>,
     pub last_heartbeat_ms: Option<u64>,
+    pub limits: Vec<Limit>,
+}
+
+/// How fast peers may come or go.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "the names of the answer's fields")]
+pub struct Limit {
+    pub kind: String,
+    pub rate: String,
+    pub available: Option<u64>,
+    pub refused: u64,
 }
 
 /// A running operator.
@@ -135,7 +147,7 @@ impl Why {
             false => format!("{subject}: {}", self.summary),
         }];
         lines.extend(self.region.iter().flat_map(|region| region.lines(now_ms)));
-        lines.extend(self.store.iter().map(|store| store.line(now_ms)));
+        lines.extend(self.store.iter().flat_map(|store| store.lines(now_ms)));
         lines.extend(self.operator.iter().flat_map(Operator::lines));
         if !self.lines.is_empty() {
             lines.push("because".to_owned());
@@ -189,14 +201,14 @@ impl Region {
 }
 
 impl Store {
-    fn line(&self, now_ms: u64) -> String {
+    fn lines(&self, now_ms: u64) -> Vec<String> {
         let known = |number: Option<u64>| number.map_or_else(|| "?".to_owned(), units::count);
         let size = |number: Option<u64>| number.map_or_else(|| "?".to_owned(), units::bytes);
         let heard = self.last_heartbeat_ms.map_or_else(
             || "not heard by this leader".to_owned(),
             |at| format!("heard {} ago", units::span(now_ms.saturating_sub(at))),
         );
-        format!(
+        let mut lines = vec![format!(
             "  {}, {}, {} leaders, {} regions, {} of a target of {}, {heard}",
             self.node_state,
             self.liveness,
@@ -204,7 +216,26 @@ impl Store {
             known(self.regions),
             size(self.bytes),
             size(self.target_bytes)
-        )
+        )];
+        lines.extend(self.limits.iter().map(Limit::line));
+        lines
+    }
+}
+
+impl Limit {
+    fn line(&self) -> String {
+        // A large replica costs 1,000 units.
+        let left =
+            self.available.map(|units| format!(", {} units left", units::count(units))).unwrap_or_default();
+        let refused = match self.refused {
+            0 => String::new(),
+            times => format!(", refused {} times", units::count(times)),
+        };
+        let rate = match self.rate.as_str() {
+            "unlimited" => "unlimited".to_owned(),
+            rate => format!("{rate} a minute"),
+        };
+        format!("  {}: {rate}{left}{refused}", self.kind)
     }
 }
 
@@ -227,6 +258,23 @@ impl Operator {
 #[cfg(test)]
 mod tests {
     use super::Why;
+
+    #[test]
+    fn a_store_comes_with_its_limits() {
+        let why: Why = serde_json::from_str(
+            r#"{"subject": {"store": 4}, "summary": "store 4 takes nothing", "store": {"node_state": "Serving",
+            "liveness": "Connected", "leaders": 3, "bytes": 1024, "last_heartbeat_ms": 14000, "limits":
+            [{"kind": "add-peer", "rate": "15", "available": 2500, "refused": 1200}, {"kind": "remove-peer", "rate": "unlimited", "available": null}]}}"#,
+        )
+        .unwrap();
+        let told = [
+            "store 4 takes nothing",
+            "  Serving, Connected, 3 leaders, ? regions, 1.0 KiB of a target of ?, heard 1s ago",
+            "  add-peer: 15 a minute, 2,500 units left, refused 1,200 times",
+            "  remove-peer: unlimited",
+        ];
+        assert_eq!(why.lines(15_000), told);
+    }
 
     #[test]
     fn reasons_come_with_their_numbers() {

@@ -1,19 +1,14 @@
 //! Five PD leaders in a row are killed under load: no timestamp goes back, no id is given twice.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-
 use anyhow::{Context, Result, bail, ensure};
 use pd_client::Client;
 use proto::pdpb;
 use proto::pdpb::pd_client::PdClient;
 use tests::cluster::socket::Watched;
 use tests::cluster::{Cluster, PATIENCE, Setup, eventually};
+use tests::takers::Takers;
 use tests::writes::without_scheme;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -21,39 +16,17 @@ const CLIENTS: usize = 8;
 const LEADERS_KILLED: usize = 5;
 /// Answers that must come under each leader before it dies.
 const ANSWERS_A_LEADER: u64 = 200;
-/// Timestamps of one request: some clients take blocks, as TiKV does.
-const BLOCK: u32 = 7;
-
-/// What the clients were given, together.
-#[derive(Default)]
-struct Taken {
-    timestamps: Vec<u64>,
-    ids: Vec<u64>,
-}
-
-/// What all clients share: the highest timestamp that anybody was answered so far.
-#[derive(Default)]
-struct Shared {
-    stop: AtomicBool,
-    answered: AtomicU64,
-    highest: AtomicU64,
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_leaders_die_under_load() -> Result<()> {
     let mut cluster = Cluster::prepare(Setup::of_a_test(3, 0))?;
     cluster.start_members()?;
-    let shared = Arc::new(Shared::default());
-    let mut clients = JoinSet::new();
-    for number in 0..CLIENTS {
-        let client = cluster.client().await?;
-        clients.spawn(take(client, number % 2 == 0, shared.clone()));
-    }
+    let mut takers = Takers::start(&cluster, CLIENTS).await?;
 
     let mut killed = Vec::new();
     for _ in 0..LEADERS_KILLED {
         let leader = cluster.wait_for_pd_leader().await?;
-        answers(&shared, &mut clients).await?;
+        takers.further(ANSWERS_A_LEADER).await?;
         let pid = cluster.member(leader).process().pid().context("the leader runs")?;
         let name = cluster.member(leader).name().to_string();
         cluster.member(leader).kill()?;
@@ -63,67 +36,12 @@ async fn five_leaders_die_under_load() -> Result<()> {
         cluster.start_members()?;
     }
     cluster.wait_for_pd_leader().await?;
-    answers(&shared, &mut clients).await?;
+    takers.further(ANSWERS_A_LEADER).await?;
 
-    shared.stop.store(true, Ordering::Relaxed);
-    let mut all = Taken::default();
-    while let Some(taken) = clients.join_next().await {
-        let taken = taken??;
-        all.timestamps.extend(taken.timestamps);
-        all.ids.extend(taken.ids);
-    }
-    println!("{} timestamps, {} ids, killed {killed:?}", all.timestamps.len(), all.ids.len());
-    unique("timestamp", &all.timestamps)?;
-    unique("id", &all.ids)?;
+    takers.judge().await?;
+    println!("killed {killed:?}");
     terms_rise(&mut cluster, &killed).await?;
     cluster.passed()
-}
-
-/// Takes timestamps and ids until told to stop. A timestamp must be above all that anybody was answered before it was
-/// asked for.
-async fn take(client: Client, in_blocks: bool, shared: Arc<Shared>) -> Result<Taken> {
-    let mut taken = Taken::default();
-    while !shared.stop.load(Ordering::Relaxed) {
-        let floor = shared.highest.load(Ordering::SeqCst);
-        let range = client.get_timestamps(if in_blocks { BLOCK } else { 1 }).await?;
-        let versions: Vec<u64> = range.iter().map(pd_client::Timestamp::version).collect();
-        let (first, last) = (versions[0], versions[versions.len() - 1]);
-        ensure!(first > floor, "timestamp {first} was given after {floor} had been answered");
-        shared.highest.fetch_max(last, Ordering::SeqCst);
-        taken.timestamps.extend(versions);
-        if in_blocks {
-            taken.ids.extend(client.alloc_ids(BLOCK).await?);
-        } else {
-            taken.ids.push(client.alloc_id().await?);
-        }
-        shared.answered.fetch_add(1, Ordering::Relaxed);
-    }
-    Ok(taken)
-}
-
-/// Waits until the clients got further answers; a client that gave up ends the test.
-async fn answers(shared: &Shared, clients: &mut JoinSet<Result<Taken>>) -> Result<()> {
-    let goal = shared.answered.load(Ordering::Relaxed) + ANSWERS_A_LEADER;
-    let deadline = Instant::now() + PATIENCE;
-    while shared.answered.load(Ordering::Relaxed) < goal {
-        if let Some(gave_up) = clients.try_join_next() {
-            gave_up??;
-        }
-        ensure!(
-            Instant::now() < deadline,
-            "{} answers, waiting for {goal}",
-            shared.answered.load(Ordering::Relaxed)
-        );
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    Ok(())
-}
-
-fn unique(what: &str, values: &[u64]) -> Result<()> {
-    let mut seen = HashSet::with_capacity(values.len());
-    let twice = values.iter().find(|value| !seen.insert(**value));
-    ensure!(twice.is_none(), "{what} {twice:?} was given twice");
-    Ok(())
 }
 
 /// Each killed leader logged its election with its pid and its member id, each in a higher term than the one before.

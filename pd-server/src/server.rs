@@ -65,7 +65,7 @@ impl Listeners {
 ///
 /// Starts with the member's tenure watch: whatever this member does only while it leads begins and ends in there.
 pub async fn run(pd: Arc<Pd>, listeners: Listeners, stop: CancellationToken) -> io::Result<()> {
-    let metrics = Metrics::new().map(Arc::new).map_err(io::Error::other)?;
+    let metrics = Arc::new(Metrics::default());
     let tenures = Tenures::start(Arc::clone(&pd), Arc::clone(&metrics), stop.clone());
     let gate = Gate::new(pd, tenures, metrics);
     tokio::spawn(verdict::watch(gate.clone(), stop.clone()));

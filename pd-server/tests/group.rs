@@ -358,7 +358,7 @@ async fn a_refusal_leaves_only_from_a_leader() {
     let group = Group::new(1);
     let pd = Arc::new(group.start(0).await.unwrap());
     leader(std::slice::from_ref(&pd)).await;
-    let metrics = Arc::new(Metrics::new().unwrap());
+    let metrics = Arc::new(Metrics::default());
     let tenures = Tenures::start(Arc::clone(&pd), Arc::clone(&metrics), CancellationToken::new());
     let gate = Gate::new(Arc::clone(&pd), tenures, metrics);
     for ends in [false, true] {

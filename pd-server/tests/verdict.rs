@@ -34,7 +34,7 @@ async fn questions_beyond_the_bound_are_refused_and_the_verdict_is_not() {
     };
     drop(peer);
     let pd = Arc::new(Pd::start(Config::load(&flags).unwrap()).await.unwrap());
-    let metrics = Arc::new(Metrics::new().unwrap());
+    let metrics = Arc::new(Metrics::default());
     let tenures = Tenures::start(Arc::clone(&pd), Arc::clone(&metrics), CancellationToken::new());
     let gate = Gate::new(Arc::clone(&pd), tenures, metrics);
     let address = client.local_addr().unwrap().to_string();

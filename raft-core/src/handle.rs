@@ -276,6 +276,11 @@ impl Handle {
         &self.shared.counters
     }
 
+    /// Inputs that wait for the Raft thread, and how many may; beyond it proposals are refused and messages dropped.
+    pub fn inbox_depth(&self) -> (usize, usize) {
+        self.shared.inbox.depth()
+    }
+
     /// Where received snapshot files are to be put (same file system as the log).
     pub fn snapshot_dir(&self) -> PathBuf {
         self.shared.snapshot_dir.clone()

@@ -153,6 +153,11 @@ impl Inbox {
         Self { queues: Mutex::default(), wake: Condvar::new(), bound }
     }
 
+    /// Inputs that wait, and how many may.
+    pub fn depth(&self) -> (usize, usize) {
+        (self.queues.lock().inputs.len(), self.bound)
+    }
+
     /// Puts an input in, unless it is full.
     pub fn push(&self, input: Input) -> std::result::Result<(), NotTaken> {
         let bytes = input.bytes();

@@ -11,6 +11,7 @@ mod apply;
 mod clock;
 mod config;
 mod convert;
+mod doubling;
 mod driver;
 mod env;
 mod error;
@@ -31,6 +32,7 @@ mod transport;
 
 pub use clock::BootTime;
 pub use config::{GroupConfig, RuntimeConfig};
+pub use doubling::{Doubling, Durations, Sizes, Tally};
 pub use error::{Busy, Error, ProposeError, Result};
 pub use handle::{Applied, Handle, Runtime, Start};
 pub use lease::Lease;

@@ -4,6 +4,8 @@ use std::sync::atomic::AtomicU64;
 
 use proto::eraftpb::ConfState;
 
+use crate::Durations;
+
 /// A member's part in its group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
@@ -65,6 +67,8 @@ pub struct Counters {
     pub log_syncs: AtomicU64,
     /// Nanoseconds spent in them.
     pub log_sync_ns: AtomicU64,
+    /// How long each took.
+    pub log_sync: Durations,
     /// Entries appended.
     pub entries_appended: AtomicU64,
     /// Snapshots received and installed.

@@ -85,6 +85,11 @@ impl Tenure {
         self.forfeited = true;
     }
 
+    /// Given away by [`Tenure::forfeit`].
+    pub fn is_forfeited(&self) -> bool {
+        self.forfeited
+    }
+
     /// An own entry was appended.
     pub fn wrote(&mut self, index: u64, now: BootTime) {
         self.last_write = now;

@@ -116,18 +116,6 @@ impl OperatorLog {
     }
 }
 
-/// What an event counts as in the metrics.
-pub fn event_name(change: &OperatorChange) -> &'static str {
-    match change {
-        OperatorChange::Created(_) => "create",
-        OperatorChange::StepDone { .. } => "step",
-        OperatorChange::Finished => "finish",
-        OperatorChange::Ended(scheduler::EndReason::StepTimedOut { .. }) => "timeout",
-        OperatorChange::Ended(scheduler::EndReason::Replaced) => "replace",
-        OperatorChange::Ended(_) => "cancel",
-    }
-}
-
 /// The name of a step as operators of the ecosystem know it.
 fn step_name(step: &Step) -> &'static str {
     match step {

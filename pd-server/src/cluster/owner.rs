@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -20,7 +21,7 @@ use super::Stores;
 use super::load::OwnerLoad;
 use super::min_resolved::MinResolved;
 use super::node_states::Fill;
-use super::operator_log::{self, OperatorLog};
+use super::operator_log::OperatorLog;
 use super::operators::{Epoch, OperatorRecord, OperatorStatus};
 use super::requests::{AskOperator, AskSplit, CallError, HeartbeatBatch, Request, StoreAnswer};
 use super::store_writes::{StoreWrites, Wish};
@@ -201,15 +202,16 @@ impl Owner {
             }
             Request::StreamBound { store, outbox } => {
                 if self.streams.bind(store, outbox) {
+                    self.metrics.per_store().bound(store);
                     self.planner.handle_stream_opened(now, StoreId(store));
                 }
-                self.metrics.heartbeat_streams.set(i64::try_from(self.streams.len()).unwrap_or(i64::MAX));
+                self.metrics.heartbeat_streams.store(self.streams.len(), Relaxed);
             }
             Request::StreamClosed { store, outbox } => {
                 if self.streams.unbind(store, &outbox) {
                     self.planner.handle_stream_closed(now, StoreId(store));
                 }
-                self.metrics.heartbeat_streams.set(i64::try_from(self.streams.len()).unwrap_or(i64::MAX));
+                self.metrics.heartbeat_streams.store(self.streams.len(), Relaxed);
             }
             Request::AskSplit(ask) => self.ask_split(ask),
             Request::AddOperator(ask) => self.add_operator(ask),
@@ -258,9 +260,15 @@ impl Owner {
 
     fn handle_heartbeats(&mut self, batch: HeartbeatBatch) {
         let now = self.now();
+        let began = Instant::now();
         let refused = self.planner.handle_region_heartbeats(now, &batch.reports);
-        self.metrics.region_heartbeats.inc_by((batch.reports.len() - refused.len()) as u64);
-        self.metrics.region_heartbeats_refused.inc_by(refused.len() as u64);
+        let (all, not_taken) = (batch.reports.len() as u64, refused.len() as u64);
+        self.metrics.region_heartbeats.inc_by(all - not_taken);
+        // All reports of a batch came on the stream of one store.
+        if let Some(report) = batch.reports.first() {
+            let (store, took) = (report.leader.store.0, began.elapsed());
+            self.metrics.per_store().region_heartbeats(store, all - not_taken, not_taken, took);
+        }
         for (place, refusal) in refused {
             let report = &batch.reports[place];
             debug!(region = report.meta.id.0, store = report.leader.store.0, %refusal, "region heartbeat refused");
@@ -276,7 +284,7 @@ impl Owner {
     }
 
     fn store_heartbeat(&mut self, now: Time, stats: pdpb::StoreStats) -> Result<StoreAnswer, CallError> {
-        let id = stats.store_id;
+        let (id, began) = (stats.store_id, Instant::now());
         let told = wire::store_stats(&stats);
         let state = self.book.heartbeat(wall_clock_ns(), stats)?.meta.node_state();
         if let Err(refusal) = self.planner.handle_store_heartbeat(now, told) {
@@ -287,6 +295,7 @@ impl Owner {
         }
         self.publish();
         self.metrics.store_heartbeats.inc();
+        self.metrics.per_store().store_heartbeat(id, began.elapsed());
         Ok(StoreAnswer { cluster_version: self.book.cluster_version().to_string(), state })
     }
 
@@ -435,14 +444,14 @@ impl Owner {
                 Effect::Command(command) => {
                     let message = wire::command(header::header(self.cluster_id), &command);
                     let sent = self.streams.send(command.store.0, message);
-                    self.metrics.command(sent == Sent::Ok);
+                    self.metrics.per_store().command(command.store.0, sent == Sent::Ok);
                     if sent != Sent::Ok {
                         debug!(store = command.store.0, region = command.region.0, ?sent, "command dropped");
                     }
                 }
                 Effect::NeedIds(count) => self.reserve_ids(count),
                 Effect::Operator(event) => {
-                    self.metrics.operator(event.kind, operator_log::event_name(&event.what));
+                    self.metrics.operator(&event);
                     self.operators.write(event);
                 }
                 Effect::Store(StoreEvent::Buried(store)) => self.writes.push(Wish::Bury(store.0)),

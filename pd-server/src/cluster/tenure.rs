@@ -200,6 +200,7 @@ async fn follow(
             if let Some((term, over)) = &running {
                 over.cancel();
                 publish.send_replace(None);
+                metrics.tenure_over();
                 info!(term = term.0, "tenure over");
             }
             if state.ready {

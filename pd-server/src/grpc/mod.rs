@@ -22,6 +22,7 @@ mod tso;
 
 use std::sync::Arc;
 
+use crate::metrics;
 use axum::Router;
 use proto::keyspacepb::keyspace_server::KeyspaceServer;
 use proto::meta_storagepb::meta_storage_server::MetaStorageServer;
@@ -31,6 +32,7 @@ use tonic::service::Routes;
 
 pub use gate::Gate;
 pub use header::Refusal;
+pub(crate) use served::SERVED;
 pub use served::unknown_path;
 
 /// Largest message taken: a store's report for an unsafe recovery may exceed 150 MiB.
@@ -58,4 +60,5 @@ pub fn routes(gate: &Gate) -> Router {
         .reset_fallback()
         .route_layer(axum::middleware::from_fn_with_state(forwarder, forward::forward))
         .route_layer(axum::middleware::from_fn(served::refuse_unserved))
+        .route_layer(axum::middleware::from_fn_with_state(gate.metrics.calls(), metrics::count_calls))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -27,18 +28,25 @@ pub async fn query_region(
     request: Request<Streaming<wire::QueryRegionRequest>>,
 ) -> Result<Response<BoxStream<wire::QueryRegionResponse>>, Status> {
     let tenure = gate.enter().await?;
-    let asking = Some((tenure, request.into_inner()));
+    let asking = Some((tenure, Arc::clone(&gate.metrics), request.into_inner()));
     let answers = stream::unfold(asking, |asking| async move {
-        let (tenure, mut questions) = asking?;
+        let (tenure, metrics, mut questions) = asking?;
         let question = tokio::select! {
             question = questions.next() => question?,
             () = tenure.ended() => return Some((Err(header::not_leader()), None)),
         };
         let answer = match question {
-            Ok(question) => answer_query(&tenure, question).await,
+            Ok(question) => {
+                let (began, asked) =
+                    (Instant::now(), question.keys.len() + question.prev_keys.len() + question.ids.len());
+                let answer = answer_query(&tenure, question).await;
+                metrics.query_region.record_time(began.elapsed(), 1);
+                metrics.looked_up.inc_by(asked as u64);
+                answer
+            }
             Err(status) => Err(status),
         };
-        let goes_on = answer.is_ok().then_some((tenure, questions));
+        let goes_on = answer.is_ok().then_some((tenure, metrics, questions));
         Some((answer, goes_on))
     });
     Ok(Response::new(Box::pin(answers)))

@@ -7,7 +7,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use tonic::Status;
 
 /// The RPCs that are served, by path.
-const SERVED: &[&str] = &[
+pub(crate) const SERVED: &[&str] = &[
     "/etcdserverpb.Cluster/MemberAdd",
     "/etcdserverpb.Cluster/MemberList",
     "/etcdserverpb.Cluster/MemberRemove",

@@ -44,6 +44,9 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 
+pub(crate) use self::region_checks::count_kinds as count_region_kinds;
+pub(crate) use self::store_view::scores as store_scores;
+
 use self::body_limit::BODY_BYTES_MAX;
 use crate::cluster::{Cluster, Tenure};
 use crate::grpc::{self, Gate};
@@ -143,13 +146,8 @@ async fn version() -> Response<Body> {
 async fn ping() {}
 
 async fn metrics(State(gate): State<Gate>) -> Response<Body> {
-    match gate.metrics.render(&gate) {
-        Ok(text) => {
-            let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-            json::with_type(StatusCode::OK, kind, Body::from(text))
-        }
-        Err(error) => json::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-    }
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    json::with_type(StatusCode::OK, kind, Body::from(gate.metrics.render(&gate).await))
 }
 
 /// The tenure and its cluster, or the answer that says why not.

@@ -45,6 +45,35 @@ enum Kind {
     Undersized,
 }
 
+/// All kinds, by the names that [`Kind::of`] knows.
+const KINDS: [&str; 9] = [
+    "miss-peer",
+    "extra-peer",
+    "pending-peer",
+    "down-peer",
+    "learner-peer",
+    "offline-peer",
+    "empty-region",
+    "oversized-region",
+    "undersized-region",
+];
+
+/// How many Regions are of each kind, in one pass over all of them.
+pub async fn count_kinds(gate: &Gate, cluster: &Cluster) -> Vec<(&'static str, u64)> {
+    let kinds = KINDS.iter().filter_map(|name| Some((*name, Kind::of(name)?.select(gate, cluster))));
+    let mut counts: Vec<(&'static str, Select, u64)> =
+        kinds.map(|(name, select)| (name, select, 0)).collect();
+    let mut pass = Pass::new(&[], &[]);
+    pass.rest(cluster.regions().heard(), |region| {
+        for (_, select, count) in &mut counts {
+            *count += u64::from(select(region));
+        }
+        true
+    })
+    .await;
+    counts.into_iter().map(|(name, _, count)| (name, count)).collect()
+}
+
 impl Kind {
     fn of(name: &str) -> Option<Kind> {
         Some(match name {

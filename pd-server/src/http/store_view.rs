@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proto::metapb::{self, NodeState};
+use proto::pdpb;
 use scheduler::StoreSummary;
 use serde::{Serialize, Serializer};
 
@@ -161,6 +162,25 @@ pub fn view(record: &StoreRecord, summary: Option<&StoreSummary>, down_after: Du
             uptime: (started_ns > 0 && meta.last_heartbeat > started_ns)
                 .then(|| units::duration(since(meta.last_heartbeat - started_ns))),
         },
+    }
+}
+
+/// How full and how busy a store counts, as tools and boards show it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scores {
+    /// Of the sizes of its Regions, weighed by what is free.
+    pub region: f64,
+    /// Of the Regions that it leads.
+    pub leader: f64,
+}
+
+/// The scores of a store by its last heartbeat and what the planner knows.
+pub fn scores(stats: &pdpb::StoreStats, summary: &StoreSummary) -> Scores {
+    let size_mib = summary.region_size_bytes.div_ceil(1 << 20);
+    Scores {
+        region: region_score(stats.capacity, stats.available, size_mib)
+            / summary.region_weight.as_f64().max(WEIGHT_MIN),
+        leader: summary.leader_count as f64 / summary.leader_weight.as_f64().max(WEIGHT_MIN),
     }
 }
 

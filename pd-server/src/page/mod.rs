@@ -69,7 +69,9 @@ pub fn start(gate: &Gate, api: &Router, stop: &CancellationToken) -> io::Result<
     let dashboard = Dashboard::start(source, options, stop.clone())?;
     let api = api.clone().layer(middleware::from_fn(only_read));
     let nested = dashboard.prefixes().iter().fold(Router::new(), |all, at| all.nest(at, api.clone()));
-    Ok(dashboard.router().merge(nested))
+    let page = dashboard.router().merge(nested);
+    gate.metrics.follow_dashboard(dashboard);
+    Ok(page)
 }
 
 /// What is reached through the page's own places can be read, and changes nothing.

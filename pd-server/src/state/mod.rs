@@ -26,9 +26,12 @@ pub(crate) use generation::sync_folder;
 pub(crate) use machine::Machine;
 pub(crate) use view::{Announced, View};
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use bytes::Bytes;
 use proto::eraftpb::{ConfChangeSingle, ConfChangeV2};
-use raft_core::ProposeError;
+use raft_core::{Durations, ProposeError, Tally};
 use tokio::sync::watch;
 
 use self::command::{Action, Answer, Command};
@@ -43,6 +46,14 @@ pub const WATCH_EVENTS_MAX: usize = 1_000;
 pub struct Kv {
     view: View,
     raft: raft_core::Handle,
+    times: Arc<Times>,
+}
+
+/// How long writes take.
+#[derive(Default)]
+struct Times {
+    applied: Durations,
+    failed: Durations,
 }
 
 /// All events of one or more revisions, in order.
@@ -112,7 +123,7 @@ pub enum KvError {
 
 impl Kv {
     pub(crate) fn new(view: View, raft: raft_core::Handle) -> Self {
-        Self { view, raft }
+        Self { view, raft, times: Arc::default() }
     }
 
     /// The newest published revision.
@@ -150,10 +161,19 @@ impl Kv {
     /// be applied nevertheless.
     pub async fn txn(&self, term: Term, txn: Txn) -> Result<TxnResult, KvError> {
         txn.check()?;
-        match self.propose(term, Action::Txn(txn)).await? {
+        let began = Instant::now();
+        let answer = self.propose(term, Action::Txn(txn)).await;
+        let times = if answer.is_ok() { &self.times.applied } else { &self.times.failed };
+        times.record_time(began.elapsed(), 1);
+        match answer? {
             Answer::Txn(result) => Ok(result),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// How long transactions took from the proposal to the answer: those that were applied, those that failed.
+    pub fn write_times(&self) -> (Tally, Tally) {
+        (self.times.applied.tally(), self.times.failed.tally())
     }
 
     /// Writes one key without a condition.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use raft_core::{Durations, Sizes};
 use tokio::sync::Notify;
 
 use super::allocator::{Allocator, Window};
@@ -64,6 +65,14 @@ pub struct Counters {
     pub rounds: AtomicU64,
     /// Physical part of the last timestamp, in milliseconds.
     pub physical_ms: AtomicU64,
+    /// From the moment when the first of the requests that were taken together was asked, for each of them: an upper bound.
+    pub latency: Durations,
+    /// Timestamps asked for by requests that were taken together.
+    pub batches: Sizes,
+    /// Streams refused because this member did not lead or its lease was over.
+    pub refused_not_leading: AtomicU64,
+    /// Streams refused because the bound could not be raised in time.
+    pub refused_bound: AtomicU64,
 }
 
 impl Inbox {
@@ -99,6 +108,8 @@ struct Batch {
     asks: Vec<u32>,
     /// How many are answered.
     done: usize,
+    /// When the first of them was asked.
+    asked: Instant,
     deadline: Instant,
 }
 
@@ -159,11 +170,13 @@ impl Owner {
         let standing = state.standing;
         let listed = std::mem::take(&mut state.listed);
         drop(state);
-        let deadline = Instant::now() + HOLD_MAX;
+        let now = Instant::now();
+        let deadline = now + HOLD_MAX;
         for stream in listed {
             let mut asks = self.spare.pop().unwrap_or_default();
-            stream.take_asks(&mut asks);
-            self.work.push_back(Batch { stream, asks, done: 0, deadline });
+            let asked = stream.take_asks(&mut asks).unwrap_or(now);
+            self.inbox.counters.batches.record(asks.iter().map(|count| u64::from(*count)).sum(), 1);
+            self.work.push_back(Batch { stream, asks, done: 0, asked, deadline });
         }
         Some(standing)
     }
@@ -172,6 +185,7 @@ impl Owner {
     fn answer(&mut self, window: Window) {
         let counters = &self.inbox.counters;
         let now_ms = self.clock.now_ms();
+        let now = Instant::now();
         while let Some(batch) = self.work.front_mut() {
             self.replies.clear();
             let mut timestamps = 0;
@@ -185,6 +199,8 @@ impl Owner {
             counters.requests.fetch_add(self.replies.len() as u64, Ordering::Relaxed);
             counters.timestamps.fetch_add(timestamps, Ordering::Relaxed);
             if !self.replies.is_empty() {
+                let waited = now.saturating_duration_since(batch.asked);
+                counters.latency.record_time(waited, self.replies.len() as u64);
                 batch.stream.reply(&self.replies);
             }
             if batch.done < batch.asks.len() {
@@ -214,6 +230,7 @@ impl Owner {
         };
         while self.work.front().is_some_and(|batch| batch.deadline <= now) {
             if let Some(batch) = self.work.pop_front() {
+                self.count_refused(&error);
                 batch.stream.end(error.clone());
             }
         }
@@ -221,7 +238,18 @@ impl Owner {
 
     fn refuse_all(&mut self) {
         for batch in self.work.drain(..) {
+            self.inbox.counters.refused_not_leading.fetch_add(1, Ordering::Relaxed);
             batch.stream.end(TsoError::NotLeader);
         }
+    }
+
+    fn count_refused(&self, error: &TsoError) {
+        let counters = &self.inbox.counters;
+        match error {
+            TsoError::BoundReached => counters.refused_bound.fetch_add(1, Ordering::Relaxed),
+            TsoError::NotLeader | TsoError::Count(_) | TsoError::Closed => {
+                counters.refused_not_leading.fetch_add(1, Ordering::Relaxed)
+            }
+        };
     }
 }

@@ -1,6 +1,7 @@
 //! The queues between a stream of requests and the owner: one lock and one wake-up for all that is there, not one each.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -22,6 +23,8 @@ pub(super) struct Stream {
 struct Queues {
     /// Counts that were asked and not yet taken by the owner.
     asks: Vec<u32>,
+    /// When the first of them was asked.
+    asked: Option<Instant>,
     replies: Vec<Reply>,
     /// Asked and not yet taken as replies.
     pending: usize,
@@ -48,11 +51,12 @@ pub(super) fn open(inbox: Arc<Inbox>) -> (TsoAsker, TsoReplies) {
 }
 
 impl Stream {
-    /// Takes what was asked, for the owner.
-    pub(super) fn take_asks(&self, into: &mut Vec<u32>) {
+    /// Takes what was asked, for the owner; tells when the first of it was.
+    pub(super) fn take_asks(&self, into: &mut Vec<u32>) -> Option<Instant> {
         let mut queues = self.queues.lock();
         queues.listed = false;
         std::mem::swap(&mut queues.asks, into);
+        queues.asked.take()
     }
 
     /// Gives replies, for the owner.
@@ -99,6 +103,9 @@ impl TsoAsker {
         queues.asks.extend_from_slice(&counts[..asked]);
         queues.pending += asked;
         let list = asked > 0 && !std::mem::replace(&mut queues.listed, true);
+        if list {
+            queues.asked = Some(Instant::now());
+        }
         drop(queues);
         if list {
             self.inbox.list(Arc::clone(&self.stream));

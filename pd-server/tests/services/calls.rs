@@ -165,8 +165,8 @@ async fn http_and_grpc_share_a_port() {
     let (status, body) = server.http("GET", "/metrics").await;
     assert_eq!(status, 200);
     assert!(body.contains("\netcd_server_is_leader 1\n"), "{body}");
-    assert!(body.contains("\npd_tso_events{type=\"requests\"} "), "{body}");
-    assert!(body.contains("\npd_cluster_status{type=\"store_down_count\"} 1\n"), "{body}");
+    assert!(body.contains("\npd_tso_events{type=\"requests\",group=\"0\"} "), "{body}");
+    assert!(body.contains("\npd_cluster_status{type=\"store_down_count\",engine=\"tikv\"} 1\n"), "{body}");
 
     let channel =
         tonic::transport::Endpoint::from_shared(format!("http://{}", server.client)).unwrap().connect().await;

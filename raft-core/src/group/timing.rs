@@ -78,7 +78,8 @@ impl Group {
             .then(|| tenure.lease(self.config.id, &self.conf, env.now))
             .flatten();
         match held {
-            Some((term, until)) => lease.grant(term, until),
+            Some((term, until)) => lease.grant(term, until, env.now),
+            None if self.office.0 == Role::Leader && !tenure.is_forfeited() => lease.lapse(),
             None => lease.void(),
         }
     }

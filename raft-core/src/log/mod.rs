@@ -126,8 +126,10 @@ impl Log {
         }
         if batch.sync {
             self.counters.log_syncs.fetch_add(1, Ordering::Relaxed);
-            let spent = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            self.counters.log_sync_ns.fetch_add(spent, Ordering::Relaxed);
+            let spent = began.elapsed();
+            let spent_ns = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
+            self.counters.log_sync_ns.fetch_add(spent_ns, Ordering::Relaxed);
+            self.counters.log_sync.record_time(spent, 1);
         }
         self.counters.entries_appended.fetch_add(batch.entries, Ordering::Relaxed);
         *batch = Batch::default();

@@ -61,7 +61,7 @@ pub struct MemberRow {
     pub lag: Option<u64>,
     /// Mean time of a sync of its log in the last half minute, in milliseconds; none without one.
     pub fsync_mean_ms: Option<f64>,
-    /// How long 99 of 100 syncs took at most, in milliseconds; none until that is measured.
+    /// How long 99 of 100 of them took at most, in milliseconds; none without one.
     pub fsync_p99_ms: Option<f64>,
     /// How far its clock is ahead of this member's, in milliseconds, as exact as the way there and back allows.
     pub clock_offset_ms: Option<i64>,

@@ -29,13 +29,14 @@ pub fn own(gate: &Gate, meter: &Meter) -> MemberRow {
         }
         None => MemberRole::Unknown,
     };
-    let now_ms = now_ms();
+    let (now_ms, rates) = (now_ms(), meter.rates(gate));
     MemberRow {
         role,
         healthy: Some(true),
         term: status.as_ref().map(|status| status.term),
         applied: status.as_ref().map(|status| status.applied),
-        fsync_mean_ms: meter.rates(gate).sync_mean_ms,
+        fsync_mean_ms: rates.sync_mean_ms,
+        fsync_p99_ms: rates.sync_p99_ms,
         clock_ms: Some(now_ms),
         version: crate::OWN_VERSION.to_owned(),
         last_heard_ms: Some(now_ms),

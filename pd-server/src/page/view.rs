@@ -188,9 +188,10 @@ fn figures(rates: Rates, sight: &Sight) -> Vec<Figure> {
         let minutes = now_ms().saturating_sub(oldest.created_ms) / 60_000;
         format!("{} waiting, oldest {minutes} min (region {})", waiting.len(), oldest.region)
     });
+    let p99 = rates.timestamp_p99_ms.map(|ms| format!("p99 <= {ms} ms"));
     let count = |number: Option<usize>| number.map(|number| number as f64);
     vec![
-        figure("timestamps", "Timestamps", "/s", rates.timestamps, None),
+        figure("timestamps", "Timestamps", "/s", rates.timestamps, p99),
         figure("region_heartbeats", "Region heartbeats", "/s", rates.region_heartbeats, None),
         figure("regions", "Regions", "", count(sight.regions), None),
         figure("stores_up", "Stores up", "", count(Some(up)), Some(format!("of {}", stores.count()))),

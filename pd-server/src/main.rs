@@ -10,12 +10,16 @@ use pd_server::config::{Config, Flags};
 use pd_server::pd::Pd;
 use pd_server::{COMPATIBLE_VERSION, OWN_VERSION, logging, server};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 /// How long connections may take to end, and then the threads: who stops a group of several waits for all of them.
 const STOP_MAX: Duration = Duration::from_millis(500);
+
+/// How long a member that was removed still answers: whoever asked it for its own removal waits for that, and clients that
+/// know no other member learn from it of the others.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -87,8 +91,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         served = &mut serving => served,
         text = &mut removed => {
             farewell = Some(text);
+            sleep(FAREWELL).await;
             stop.cancel();
-            // Whoever asked this member for its own removal gets an answer.
             timeout(STOP_MAX, &mut serving).await.unwrap_or(Ok(Ok(())))
         }
         signal = &mut asked_to_stop => {

@@ -4,7 +4,7 @@ use std::ops::Add;
 use std::time::Duration;
 
 /// A reading of CLOCK_BOOTTIME in nanoseconds since boot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BootTime(pub u64);
 
 impl BootTime {

@@ -4,6 +4,8 @@ use std::sync::atomic::AtomicU64;
 
 use proto::eraftpb::ConfState;
 
+use crate::BootTime;
+
 use crate::Durations;
 
 /// A member's part in its group.
@@ -56,6 +58,9 @@ pub struct Progress {
     pub matched: u64,
     /// Milliseconds since any message of it came in, rounded to ticks.
     pub heard_ms: u64,
+    /// When this leader sent what the member has answered last, by this leader's clock: the member lived after that. 0 if
+    /// it has answered nothing in this term and membership, and in groups without a lease.
+    pub answered: BootTime,
     /// A snapshot is on its way to it.
     pub snapshot: bool,
 }

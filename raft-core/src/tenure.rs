@@ -75,6 +75,11 @@ impl Tenure {
         }
     }
 
+    /// The largest clock of this leader's that a member has echoed; 0 if none.
+    pub fn acked_at(&self, member: u64) -> BootTime {
+        self.acks.iter().find(|(id, _)| *id == member).map_or(BootTime(0), |(_, at)| *at)
+    }
+
     /// Another membership is in force: what was acknowledged under the old one counts no more.
     pub fn reconfigured(&mut self) {
         self.acks.clear();

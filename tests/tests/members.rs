@@ -273,3 +273,70 @@ async fn a_newcomer_waits_for_a_group_and_begins_none_of_its_own() -> Result<()>
     }
     cluster.passed()
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_input_changes_no_member() -> Result<()> {
+    let mut cluster = Cluster::prepare(Setup::of_a_test(1, 0))?;
+    cluster.start_members()?;
+    cluster.wait_for_pd_leader().await?;
+    let (_, before) = ask(&cluster, Method::GET, "members").await?;
+    let deep = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000));
+    let cases = [
+        (Method::DELETE, "members/id/abc", "", 400, "parsing \\\"abc\\\": invalid syntax"),
+        (Method::DELETE, "members/id/-1", "", 400, "invalid syntax"),
+        (Method::DELETE, "members/id/99999999999999999999", "", 400, "99999999999999999999"),
+        // The status that tikv/pd gives.
+        (Method::DELETE, "members/id/123?force=true", "", 500, "etcdserver: member not found"),
+        (Method::DELETE, "members/name/nobody", "", 404, "not found, pd: nobody"),
+        (Method::DELETE, "members/name/%FF", "", 400, ""),
+        (Method::POST, "members/name/nobody", "{}", 404, "not found, pd: nobody"),
+        (Method::POST, "members/name/pd-1", "", 400, "unexpected end of JSON input"),
+        (Method::POST, "members/name/pd-1", "{\"leader-priority\": ", 400, "unexpected end of JSON input"),
+        (Method::POST, "members/name/pd-1", "[3]", 400, "input"),
+        (Method::POST, "members/name/pd-1", &deep, 400, "input"),
+        (
+            Method::POST,
+            "members/name/pd-1",
+            "{\"leader-priority\": \"x\"}",
+            400,
+            "bad format leader priority",
+        ),
+        (
+            Method::POST,
+            "members/name/pd-1",
+            "{\"leader-priority\": 1e300}",
+            400,
+            "bad format leader priority",
+        ),
+        (Method::POST, "members/name/pd-1", "{\"leader-priority\": null}", 400, "bad format leader priority"),
+        (Method::POST, "leader/transfer/%2F..", "", 500, "no valid pd to transfer etcd leader"),
+        (Method::GET, "leader/resign", "", 405, ""),
+    ];
+    let base = cluster.members()[0].client_url();
+    for (method, path, body, expected, words) in cases {
+        let url = format!("{base}/pd/api/v1/{path}");
+        let (status, _, answer) = http::send(method.clone(), &url, body).await?;
+        let answer = String::from_utf8_lossy(&answer);
+        let shown = body.get(..80).unwrap_or(body);
+        ensure!(
+            status.as_u16() == expected && answer.contains(words),
+            "{method} {path} {shown}: {status} {answer}, expected {expected} {words}"
+        );
+    }
+    // Whoever is alone keeps the lead: no error, as in tikv/pd.
+    let (status, _) = ask(&cluster, Method::POST, "leader/resign").await?;
+    ensure!(status == StatusCode::OK, "{status}");
+    // An etcd tool names no folder: nobody is added.
+    let mut tool = ClusterClient::connect(base).await?;
+    let added = proto::etcdserverpb::MemberAddRequest {
+        peer_ur_ls: vec!["http://127.0.0.1:1".into()],
+        ..Default::default()
+    };
+    let refused = tool.member_add(added).await.err().context("an unknown member was added")?;
+    ensure!(refused.message().contains("--join"), "{refused:?}");
+    let removed = tool.member_remove(proto::etcdserverpb::MemberRemoveRequest { id: 123 }).await;
+    ensure!(removed.is_err_and(|status| status.message() == "etcdserver: member not found"));
+    let (_, after) = ask(&cluster, Method::GET, "members").await?;
+    ensure!(before == after, "{before} became {after}");
+    cluster.passed()
+}

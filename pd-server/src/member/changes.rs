@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::eraftpb::{ConfChangeSingle, ConfChangeType};
-use raft_core::{GroupStatus, ProposeError};
+use raft_core::{BootTime, GroupStatus, ProposeError};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info, warn};
@@ -29,9 +29,6 @@ const AGAIN: Duration = Duration::from_millis(20);
 
 /// How long those who would be left are waited for before a removal is refused: many heartbeats.
 const SIGN_OF_LIFE_MAX: Duration = Duration::from_secs(1);
-
-/// How old what the Raft core tells of silences may be: it does so in each tick of 10 ms.
-const STATUS_AGE_MAX: Duration = Duration::from_millis(50);
 
 /// How often a leader looks whether somebody has caught up.
 const TEND_PAUSE: Duration = Duration::from_millis(200);
@@ -250,15 +247,15 @@ impl Membership {
         }
     }
 
-    /// Counts on those only that are heard of from now on: one that has just died still looks alive.
+    /// Counts on those only that answer what is sent from now on: one that has just died still looks alive.
     async fn judge_removal(&self, id: MemberId) -> Result<(), NotRemovable> {
-        let begun = Instant::now();
+        let (begun, since) = (Instant::now(), BootTime::now());
         loop {
-            let asked_for = begun.elapsed();
-            let fresh = asked_for.saturating_sub(STATUS_AGE_MAX).as_millis();
-            let judged = policy::may_remove(&self.status(), id, u64::try_from(fresh).unwrap_or(u64::MAX));
+            let judged = policy::may_remove(&self.status(), id, since);
             match judged {
-                Err(NotRemovable::NoQuorum { .. }) if asked_for < SIGN_OF_LIFE_MAX => sleep(AGAIN).await,
+                Err(NotRemovable::NoQuorum { .. }) if begun.elapsed() < SIGN_OF_LIFE_MAX => {
+                    sleep(AGAIN).await
+                }
                 Ok(()) | Err(NotRemovable::LastVoter | NotRemovable::NoQuorum { .. }) => return judged,
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use raft_core::{GroupStatus, Progress};
+use raft_core::{BootTime, GroupStatus, Progress};
 
 use super::MemberId;
 use super::roster::HEALTHY_MS;
@@ -43,8 +43,8 @@ pub(crate) fn promotions(status: &GroupStatus) -> Vec<MemberId> {
     if ready.len() == wanted { ready } else { Vec::new() }
 }
 
-/// Whether the group can do without a member: of those left a majority was heard of within `fresh_ms`.
-pub(crate) fn may_remove(status: &GroupStatus, id: MemberId, fresh_ms: u64) -> Result<(), NotRemovable> {
+/// Whether the group can do without a member: of those left a majority has answered what this leader sent after `since`.
+pub(crate) fn may_remove(status: &GroupStatus, id: MemberId, since: BootTime) -> Result<(), NotRemovable> {
     let voters = &status.conf_state.voters;
     if !voters.contains(&id.0) {
         return Ok(());
@@ -54,7 +54,7 @@ pub(crate) fn may_remove(status: &GroupStatus, id: MemberId, fresh_ms: u64) -> R
         return Err(NotRemovable::LastVoter);
     }
     let answers = |voter: u64| {
-        voter == status.id || status.progress.iter().any(|p| p.id == voter && p.heard_ms <= fresh_ms)
+        voter == status.id || status.progress.iter().any(|p| p.id == voter && p.answered >= since)
     };
     let silent: Vec<MemberId> = left.iter().copied().filter(|voter| !answers(*voter)).map(MemberId).collect();
     let needed = left.len() / 2 + 1;
@@ -97,6 +97,7 @@ mod tests {
             id: *id,
             matched: *matched,
             heard_ms: *heard_ms,
+            answered: BootTime(100_000 - heard_ms),
             snapshot: false,
         };
         GroupStatus {
@@ -146,14 +147,20 @@ mod tests {
 
     #[test]
     fn nobody_goes_whose_absence_stops_the_group() {
-        assert_eq!(may_remove(&status(&[1], &[], &[]), MemberId(1), 100), Err(NotRemovable::LastVoter));
+        assert_eq!(
+            may_remove(&status(&[1], &[], &[]), MemberId(1), BootTime(99_900)),
+            Err(NotRemovable::LastVoter)
+        );
         let one_dead = status(&[1, 2, 3], &[4], &[(2, 1_000, 10), (3, 5, 60_000), (4, 0, 60_000)]);
-        assert_eq!(may_remove(&one_dead, MemberId(3), 100), Ok(()), "the dead one");
-        assert_eq!(may_remove(&one_dead, MemberId(4), 100), Ok(()), "a learner");
-        let refused = may_remove(&one_dead, MemberId(2), 100);
+        assert_eq!(may_remove(&one_dead, MemberId(3), BootTime(99_900)), Ok(()), "the dead one");
+        assert_eq!(may_remove(&one_dead, MemberId(4), BootTime(99_900)), Ok(()), "a learner");
+        let refused = may_remove(&one_dead, MemberId(2), BootTime(99_900));
         assert_eq!(refused, Err(NotRemovable::NoQuorum { left: 2, needed: 2, silent: ids(&[3]) }));
-        assert!(may_remove(&one_dead, MemberId(3), 9).is_err(), "2 was not heard of since");
-        assert_eq!(may_remove(&status(&[1, 2], &[], &[(2, 0, 60_000)]), MemberId(2), 100), Ok(()));
+        assert!(may_remove(&one_dead, MemberId(3), BootTime(99_991)).is_err(), "2 was not heard of since");
+        assert_eq!(
+            may_remove(&status(&[1, 2], &[], &[(2, 0, 60_000)]), MemberId(2), BootTime(99_900)),
+            Ok(())
+        );
     }
 
     #[test]

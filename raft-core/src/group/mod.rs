@@ -347,6 +347,7 @@ impl Group {
                 id: *id,
                 matched: p.matched,
                 heard_ms: self.silence(*id, env).as_millis().try_into().unwrap_or(u64::MAX),
+                answered: self.tenure.as_ref().map_or(BootTime(0), |tenure| tenure.acked_at(*id)),
                 snapshot: p.state == raft::ProgressState::Snapshot,
             })
             .collect();

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod cluster;
+pub mod coverage;
 pub mod pages;
 pub mod playground;
 pub mod replay;

@@ -14,41 +14,8 @@ use tests::replay::feed::Feed;
 use tests::replay::ids::Raise;
 use tests::replay::mask::Mask;
 use tests::replay::record::{self, HeaderKind, Outcome, Row};
+use tests::replay::served;
 use tests::replay::server::Server;
-
-/// The RPCs that we serve and the record asks.
-const SERVED: [&str; 30] = [
-    "keyspacepb.Keyspace/LoadKeyspace",
-    "meta_storagepb.MetaStorage/Delete",
-    "meta_storagepb.MetaStorage/Get",
-    "meta_storagepb.MetaStorage/Put",
-    "meta_storagepb.MetaStorage/Watch",
-    "pdpb.PD/BatchScanRegions",
-    "pdpb.PD/UpdateGCSafePoint",
-    "pdpb.PD/GetMembers",
-    "pdpb.PD/GetClusterInfo",
-    "pdpb.PD/Tso",
-    "pdpb.PD/Bootstrap",
-    "pdpb.PD/IsBootstrapped",
-    "pdpb.PD/AllocID",
-    "pdpb.PD/GetStore",
-    "pdpb.PD/PutStore",
-    "pdpb.PD/GetAllStores",
-    "pdpb.PD/StoreHeartbeat",
-    "pdpb.PD/RegionHeartbeat",
-    "pdpb.PD/GetRegion",
-    "pdpb.PD/GetPrevRegion",
-    "pdpb.PD/GetRegionByID",
-    "pdpb.PD/ScanRegions",
-    "pdpb.PD/AskBatchSplit",
-    "pdpb.PD/AskSplit",
-    "pdpb.PD/ReportBatchSplit",
-    "pdpb.PD/IsSnapshotRecovering",
-    "pdpb.PD/GetGCSafePoint",
-    "pdpb.PD/ReportMinResolvedTS",
-    "pdpb.PD/ReportBuckets",
-    "resource_manager.ResourceManager/AcquireTokenBuckets",
-];
 
 /// The record's rows before the cluster was fed, and what happened between which rows.
 const FED_BEFORE: u32 = 37;
@@ -84,7 +51,7 @@ async fn with_all_ids_raised_by_1000_as_well() -> Result<()> {
 #[test]
 fn every_recorded_answer_is_read_and_equals_itself() -> Result<()> {
     let (wire, mask) = (Wire::compiled()?, Mask::recorded());
-    let rows = served_rows()?;
+    let rows = served::grpc()?;
     for row in &rows {
         let rpc = wire.rpc(&row.rpc)?;
         let recorded = mask.outcome(&row.rpc, &raised(&rpc, &row.outcome, Raise(0))?);
@@ -103,7 +70,7 @@ fn every_recorded_answer_is_read_and_equals_itself() -> Result<()> {
 #[test]
 fn every_difference_is_told_in_the_docs() -> Result<()> {
     let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/differences.md"))?;
-    let served: BTreeSet<u32> = served_rows()?.iter().map(|row| row.n).collect();
+    let served: BTreeSet<u32> = served::grpc()?.iter().map(|row| row.n).collect();
     for difference in record::grpc_differences()? {
         ensure!(!difference.why.trim().is_empty(), "n {} has no reason", difference.n);
         ensure!(served.contains(&difference.n), "n {} is not replayed", difference.n);
@@ -126,7 +93,7 @@ async fn replay(raise: Raise) -> Result<()> {
     let mut given = Given::default();
     let mut wrong = Vec::new();
     let (mut fed, mut fed_again, mut restarted) = (false, false, false);
-    for row in served_rows()? {
+    for row in served::grpc()? {
         if row.n >= FED_BEFORE && !fed {
             feed.bootstrap().await?;
             feed.all().await.with_context(|| server.log_tail())?;
@@ -182,14 +149,6 @@ async fn replay(raise: Raise) -> Result<()> {
         wrong.join("\n")
     );
     server.passed()
-}
-
-/// The rows of [`SERVED`], in order.
-fn served_rows() -> Result<Vec<Row>> {
-    let rows: Vec<Row> =
-        record::grpc_rows()?.into_iter().filter(|row| SERVED.contains(&row.rpc.as_str())).collect();
-    ensure!(rows.is_sorted_by_key(|row| row.n), "the record is out of order");
-    Ok(rows)
 }
 
 /// The recorded requests without their headers: one, or those of a stream.

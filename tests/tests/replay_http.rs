@@ -13,6 +13,7 @@ use tests::replay::dynamic::Wire;
 use tests::replay::feed::Feed;
 use tests::replay::ids::Raise;
 use tests::replay::record::{self, HttpAnswer, HttpRow};
+use tests::replay::served;
 use tests::replay::server::Server;
 
 /// The cluster id of the recorded tikv/pd behind `http.jsonl`, and where it listened.
@@ -20,40 +21,6 @@ const RECORDED_CLUSTER_ID: u64 = 7_711_466_970_568_934_529;
 const RECORDED_CLIENT: &str = "127.0.0.1:2379";
 const RECORDED_PEER: &str = "127.0.0.1:2380";
 const RECORDED_DEFAULT_NAME: &str = "pd-vm";
-
-/// Parts of the record that later work serves: beginnings of what is asked, with why.
-const LATER: [(&str, &str); 28] = [
-    ("GET /pd/api/v1/hotspot", "hot spots are not judged yet"),
-    ("GET /pd/api/v1/stores/progress", "no progress of drains yet"),
-    ("GET /pd/api/v1/regions/readquery", "queries are not counted yet"),
-    ("GET /pd/api/v1/regions/writequery", "queries are not counted yet"),
-    ("POST /pd/api/v1/regions/accelerate-schedule", "no priority for ranges yet"),
-    ("POST /pd/api/v1/regions/scatter", "nothing is scattered yet"),
-    ("POST /pd/api/v1/config/rule", RULES),
-    ("DELETE /pd/api/v1/config/rule", RULES),
-    ("POST /pd/api/v1/config/placement-rule", RULES),
-    ("DELETE /pd/api/v1/config/placement-rule", RULES),
-    ("GET /pd/api/v1/config/rule/t/", RULES),
-    ("GET /pd/api/v1/config/rule_groups", RULES),
-    ("POST /pd/api/v1/config/region-label", LABELS),
-    ("PATCH /pd/api/v1/config/region-label", LABELS),
-    ("DELETE /pd/api/v1/config/region-label", LABELS),
-    ("GET /pd/api/v1/config/region-label/rule/l1", LABELS),
-    ("GET /pd/api/v1/region/id/107/label/k", LABELS),
-    ("GET /pd/api/v1/service-middleware", "no limits by call yet"),
-    ("POST /pd/api/v1/service-middleware", "no limits by call yet"),
-    ("POST /pd/api/v1/admin/reset-ts", "timestamps are not moved by hand yet"),
-    ("DELETE /pd/api/v1/gc/safepoint", "service safe points come later"),
-    ("GET /pd/api/v2/keyspaces", "keyspaces are not managed yet"),
-    ("POST /pd/api/v2/keyspaces", "keyspaces are not managed yet"),
-    ("PATCH /pd/api/v2/keyspaces", "keyspaces are not managed yet"),
-    ("PUT /pd/api/v2/keyspaces", "keyspaces are not managed yet"),
-    ("GET /pd/api/v2/ms", "there are no services beside this one"),
-    ("GET /pd/api/v2/tso/keyspace-groups", "one group of timestamps only"),
-    ("/resource-manager", "resource groups are not managed yet"),
-];
-const RULES: &str = "placement rules beyond the one default come later";
-const LABELS: &str = "labels of Regions are not written yet";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_served_row_is_answered_as_recorded() -> Result<()> {
@@ -67,7 +34,7 @@ async fn with_all_ids_raised_by_1000_as_well() -> Result<()> {
 
 #[test]
 fn every_recorded_answer_is_read_and_equals_itself() -> Result<()> {
-    let rows = served_rows()?;
+    let rows = served::http()?;
     for row in &rows {
         let recorded = masked(&row.answer, &recorded_names(), Raise(0));
         let found = differences(&recorded, &recorded.clone());
@@ -112,7 +79,7 @@ async fn replay(raise: Raise) -> Result<()> {
 
     let mut listed: BTreeMap<u32, _> = record::http_differences()?.into_iter().map(|it| (it.n, it)).collect();
     let mut wrong = Vec::new();
-    for row in served_rows()? {
+    for row in served::http()? {
         let ours = ask(&base, &row, raise).await.with_context(|| format!("n {} {}", row.n, row.ask))?;
         let found = compare(&row, &row.answer, &recorded_names(), &ours, &names, raise);
         let difference = listed.remove(&row.n);
@@ -184,23 +151,6 @@ fn recorded_names() -> Names {
 fn default_name() -> Result<String> {
     Ok(format!("pd-{}", std::fs::read_to_string("/proc/sys/kernel/hostname")?.trim()))
 }
-
-/// The rows of routes that are served, in order.
-fn served_rows() -> Result<Vec<HttpRow>> {
-    let rows = record::http_rows()?;
-    ensure!(rows.is_sorted_by_key(|row| row.n), "the record is out of order");
-    let later = |row: &HttpRow| {
-        let (_, path, _) = row.parts();
-        // What shows a change that was not made is not asked either.
-        let shows_label = row.n > FIRST_WRITE && path == "/pd/api/v1/region/id/107/labels";
-        let begins = |beginning: &str| row.ask.starts_with(beginning) || path.starts_with(beginning);
-        shows_label || LATER.iter().any(|(beginning, _)| begins(beginning))
-    };
-    Ok(rows.into_iter().filter(|row| !later(row)).collect())
-}
-
-/// Before this row nothing was changed.
-const FIRST_WRITE: u32 = 161;
 
 /// Asks what the row asks, with raised ids.
 async fn ask(base: &str, row: &HttpRow, raise: Raise) -> Result<HttpAnswer> {

@@ -17,45 +17,13 @@ use tests::replay::dynamic::Wire;
 use tests::replay::feed::Feed;
 use tests::replay::ids::Raise;
 use tests::replay::record;
+use tests::replay::served::{self, PdCtlRow};
 use tests::replay::server::Server;
 
 /// The cluster id of the recorded tikv/pd behind `pdctl.jsonl`, and where it listened.
 const RECORDED_CLUSTER_ID: u64 = 7_711_467_164_713_867_296;
 const RECORDED_CLIENT: &str = "127.0.0.1:2379";
 const RECORDED_PEER: &str = "127.0.0.1:2380";
-
-/// Commands of the record that our tool does not have yet: how their lines begin, with why.
-const LATER: [(&str, &str); 26] = [
-    ("config set service-middleware", "no limits by call yet"),
-    ("config placement-rules rule-group set", "rules are not written yet"),
-    ("config placement-rules rule-group delete", "rules are not written yet"),
-    ("operator add merge-region", "Regions are not merged by hand yet"),
-    ("operator add scatter-region", "nothing is scattered yet"),
-    ("scheduler add grant-leader-scheduler", "not one of our schedulers"),
-    ("scheduler add evict-leader-scheduler", "not one of our schedulers"),
-    ("scheduler add shuffle", "not one of our schedulers"),
-    ("scheduler add scatter-range", "not one of our schedulers"),
-    ("scheduler add balance-range", "not one of our schedulers"),
-    ("scheduler add random-merge", "not one of our schedulers"),
-    ("scheduler add label-scheduler", "not one of our schedulers"),
-    ("scheduler add evict-slow-trend", "not one of our schedulers"),
-    ("scheduler config grant", "not one of our schedulers"),
-    ("scheduler config evict", "not one of our schedulers"),
-    ("scheduler config shuffle", "not one of our schedulers"),
-    ("scheduler config balance-hot", "not one of our schedulers"),
-    ("hot", "hot spots are not judged yet"),
-    ("service-gc-safepoint", "service safe points come later"),
-    ("gc-state", "states of garbage collection come later"),
-    ("unsafe", "recovery by hand comes later"),
-    ("keyspace-group", "one group of timestamps only"),
-    ("keyspace show", "keyspaces are not managed yet"),
-    ("keyspace list", "keyspaces are not managed yet"),
-    ("keyspace update-state", "keyspaces are not managed yet"),
-    ("keyspace range name", "keyspaces are not managed yet"),
-];
-
-/// The same for what has no command at all.
-const LATER_GROUPS: [&str; 2] = ["resource-manager", "maintenance"];
 
 /// The rows that fail. tikv/pd's tool ends most of them with 0.
 const FAILING: [u32; 32] = [
@@ -65,15 +33,6 @@ const FAILING: [u32; 32] = [
 
 /// The rows that show a help text: usage line and flags are compared.
 const HELPS: [u32; 4] = [116, 159, 222, 283];
-
-/// A line that was typed, and what came.
-#[derive(Debug, Clone, Deserialize)]
-struct Row {
-    n: u32,
-    ask: String,
-    body: String,
-    stable: bool,
-}
 
 /// A row where ours says something else on purpose.
 #[derive(Debug, Clone, Deserialize)]
@@ -99,7 +58,7 @@ async fn with_all_ids_raised_by_1000_as_well() -> Result<()> {
 #[test]
 fn every_difference_is_told_in_the_docs() -> Result<()> {
     let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/differences.md"))?;
-    let served: BTreeSet<u32> = served_rows()?.iter().map(|row| row.n).collect();
+    let served: BTreeSet<u32> = served::pdctl()?.iter().map(|row| row.n).collect();
     for difference in listed_differences()? {
         ensure!(!difference.why.trim().is_empty(), "n {} has no reason", difference.n);
         ensure!(served.contains(&difference.n), "n {} is not replayed", difference.n);
@@ -124,7 +83,7 @@ async fn replay(raise: Raise) -> Result<()> {
     let mut listed: BTreeMap<u32, Difference> =
         listed_differences()?.into_iter().map(|it| (it.n, it)).collect();
     let mut wrong = Vec::new();
-    for row in served_rows()? {
+    for row in served::pdctl()? {
         let ours = typed(&base, &row, raise).with_context(|| format!("n {} {}", row.n, row.ask))?;
         let expected_code = i32::from(FAILING.contains(&row.n));
         let recorded_names = Names::new(RECORDED_CLUSTER_ID, RECORDED_CLIENT, RECORDED_PEER);
@@ -154,7 +113,7 @@ async fn replay(raise: Raise) -> Result<()> {
 
 /// What our tool has other than the expected answer.
 fn compare(
-    row: &Row,
+    row: &PdCtlRow,
     body: &str,
     code: i32,
     expected_names: &Names,
@@ -316,7 +275,7 @@ fn cut_differences(begun: &str, ours: &str, raise: Raise) -> Vec<String> {
 }
 
 /// Types a row, with raised ids.
-fn typed(base: &str, row: &Row, raise: Raise) -> Result<Output> {
+fn typed(base: &str, row: &PdCtlRow, raise: Raise) -> Result<Output> {
     let words = raised_words(words(&row.ask), raise);
     let output = Command::new(pd_ctl()?)
         .args(["-u", base])
@@ -381,17 +340,6 @@ fn raised_words(mut words: Vec<String>, raise: Raise) -> Vec<String> {
         }
     }
     words
-}
-
-/// The rows whose command is there, in order.
-fn served_rows() -> Result<Vec<Row>> {
-    let rows: Vec<Row> = record::lines("pdctl.jsonl")?;
-    ensure!(rows.is_sorted_by_key(|row| row.n), "the record is out of order");
-    let later = |row: &Row| {
-        let begins = |beginning: &str| row.ask == beginning || row.ask.starts_with(beginning);
-        LATER.iter().any(|(beginning, _)| begins(beginning)) || LATER_GROUPS.iter().any(|group| begins(group))
-    };
-    Ok(rows.into_iter().filter(|row| !later(row)).collect())
 }
 
 fn listed_differences() -> Result<Vec<Difference>> {

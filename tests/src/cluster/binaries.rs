@@ -14,6 +14,11 @@ pub fn store() -> Result<PathBuf> {
     find("store")
 }
 
+/// The command-line tool.
+pub fn pd_ctl() -> Result<PathBuf> {
+    find("pd-ctl")
+}
+
 fn find(name: &str) -> Result<PathBuf> {
     let here = std::env::current_exe().context("where this program lies")?;
     // target/<profile>/playground, or target/<profile>/deps/<test>.
@@ -23,5 +28,8 @@ fn find(name: &str) -> Result<PathBuf> {
             return Ok(program);
         }
     }
-    bail!("{name} is not built beside {}: run `cargo build -p pd-server -p store` first", here.display())
+    bail!(
+        "{name} is not built beside {}: run `cargo build -p pd-server -p pd-client -p store` first",
+        here.display()
+    )
 }

@@ -16,7 +16,7 @@ setup: ## Say what is missing here, and install what the tests need (root on Deb
 .PHONY: playground
 playground: ## A whole cluster on this machine with a load: ARGS="--seconds 90 --chaos", ARGS=--help
 	@scripts/setup --check
-	@cargo build -p pd-server -p store -p tests --bin pd-server --bin store --bin playground
+	@cargo build -p pd-server -p store -p pd-client -p tests --bin pd-server --bin store --bin pd-ctl --bin playground
 	@target/debug/playground $(ARGS)
 
 .PHONY: test

@@ -9,6 +9,8 @@ use proto::metapb::StoreState;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::cluster::http;
+
 /// Between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// One look: with a leader dead, what was seen last stays on the screen.
@@ -21,6 +23,10 @@ pub struct View {
     pub leader: String,
     /// The stores, by id.
     pub stores: BTreeMap<u64, StoreView>,
+    /// The term in which it leads, and the operators that run; none when they could not be asked for.
+    pub term: Option<u64>,
+    /// Running operators.
+    pub operators: Option<usize>,
     /// Regions that PD knows.
     pub regions: usize,
     /// Regions with as many healthy voters as wanted.
@@ -135,7 +141,14 @@ async fn look(client: &Client, replicas: usize) -> Result<View> {
         let voters = route.region.peers.iter().filter(|peer| peer.role() == proto::metapb::PeerRole::Voter);
         view.complete += usize::from(healthy && voters.count() == replicas);
     }
-    view.leader = client.leader().map(|leader| leader.name).unwrap_or_default();
+    if let Some(leader) = client.leader() {
+        view.leader = leader.name;
+        // What the page of the same member tells; a look without it is a look all the same.
+        let ask = async |path: &str| http::get_json(&format!("{}{path}", leader.address)).await.ok();
+        let health = ask("/pd/api/v2/health").await;
+        view.term = health.and_then(|health| health["term"].as_u64());
+        view.operators = ask("/pd/api/v1/operators").await.and_then(|all| all.as_array().map(Vec::len));
+    }
     Ok(view)
 }
 

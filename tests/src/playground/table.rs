@@ -55,11 +55,13 @@ pub fn table(view: &View, numbers: &Numbers) -> Vec<String> {
         ));
     }
     lines.push(verdict(view, numbers));
-    lines.push(format!("Open    {}/pd/api/v1/stores   {}/metrics", numbers.page, numbers.page));
-    lines.push(
-        "Try     kill the leader of PD: k | drain a store: d | add a store: a      Stop: q or Ctrl-C"
-            .to_string(),
-    );
+    let page = &numbers.page;
+    lines.push(format!("Open    {page}/dashboard/      API docs {page}/pd/api/v2/docs"));
+    lines.push(format!(
+        "Try     target/debug/pd-ctl -u {page} top        the same with: status | why store 3"
+    ));
+    let keys = "kill the leader of PD: k | drain a store: d | add a store: a      Stop: q or Ctrl-C";
+    lines.push(format!("Press   {keys}"));
     lines
 }
 
@@ -73,7 +75,10 @@ fn pd_line(view: &View, numbers: &Numbers) -> String {
     for (name, runs) in &numbers.members {
         let role = match (runs, *name == view.leader) {
             (false, _) => "down",
-            (true, true) => "LEADER",
+            (true, true) => match view.term {
+                Some(term) => &format!("LEADER term {term}"),
+                None => "LEADER",
+            },
             (true, false) => "follower",
         };
         line += &format!(" {name} {role} ");
@@ -102,7 +107,9 @@ fn verdict(view: &View, numbers: &Numbers) -> String {
     } else {
         format!("{} of {} regions have all {} replicas", view.complete, view.regions, numbers.replicas)
     };
-    let load = format!("load {}/s  errors {}", grouped(numbers.load_per_s), grouped(numbers.errors));
+    let operators = view.operators.map_or_else(String::new, |count| format!("operators {count}   "));
+    let load =
+        format!("{operators}load {}/s  errors {}", grouped(numbers.load_per_s), grouped(numbers.errors));
     let mut line = match &view.stale {
         Some(why) => format!("{word:<8}{replicas} when last seen   {load}   ({why})"),
         None => format!("{word:<8}{replicas}   {load}"),
@@ -147,7 +154,14 @@ mod tests {
 
     #[test]
     fn the_table_reads_like_this() {
-        let mut view = View { leader: "pd-2".to_string(), regions: 42, complete: 40, ..View::default() };
+        let mut view = View {
+            leader: "pd-2".to_string(),
+            term: Some(3),
+            operators: Some(2),
+            regions: 42,
+            complete: 40,
+            ..View::default()
+        };
         let store = StoreView {
             address: "127.0.0.1:20160".to_string(),
             heard: true,
@@ -174,12 +188,16 @@ mod tests {
         let lines = table(&view, &numbers);
         assert_eq!(
             lines[1],
-            "PD   pd-1 down  pd-2 LEADER  pd-3 follower   timestamps 21,240/s p99 0.4 ms  ids 420/s"
+            "PD   pd-1 down  pd-2 LEADER term 3  pd-3 follower   timestamps 21,240/s p99 0.4 ms  ids 420/s"
         );
         assert_eq!(lines[2], "store 1    Up          31 regions   11 leaders  [#####.....]  127.0.0.1:20160");
         assert_eq!(lines[3], "store 4    draining    62 regions   11 leaders  [##########]  127.0.0.1:20160");
-        assert_eq!(lines[4], "MENDING 40 of 42 regions have all 3 replicas   load 4,130/s  errors 0");
+        assert_eq!(
+            lines[4],
+            "MENDING 40 of 42 regions have all 3 replicas   operators 2   load 4,130/s  errors 0"
+        );
         view.complete = 42;
+        view.operators = None;
         assert_eq!(table(&view, &numbers)[4], "OK      42 regions, all 3 replicas   load 4,130/s  errors 0");
     }
 }

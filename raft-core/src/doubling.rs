@@ -33,7 +33,9 @@ pub struct Tally {
 impl<const FIRST: u64> Doubling<FIRST> {
     /// The same value, so many times.
     pub fn record(&self, value: u64, times: u64) {
-        let bucket = value.div_ceil(FIRST).next_power_of_two().trailing_zeros() as usize;
+        // The least power of two that is not below this many first bounds.
+        let bounds = value.div_ceil(FIRST);
+        let bucket = (u64::BITS - bounds.saturating_sub(1).leading_zeros()) as usize;
         self.buckets[bucket.min(BOUNDS)].fetch_add(times, Relaxed);
         self.sum.fetch_add(value.saturating_mul(times), Relaxed);
     }

@@ -254,7 +254,7 @@ impl Membership {
             let judged = policy::may_remove(&self.status(), id, since);
             match judged {
                 Err(NotRemovable::NoQuorum { .. }) if begun.elapsed() < SIGN_OF_LIFE_MAX => {
-                    sleep(AGAIN).await
+                    sleep(AGAIN).await;
                 }
                 Ok(()) | Err(NotRemovable::LastVoter | NotRemovable::NoQuorum { .. }) => return judged,
             }

@@ -281,7 +281,7 @@ fn mask_value(names: &Names, name: Option<&str>, value: &mut Value) {
         Value::Array(items) => {
             items.iter_mut().for_each(|item| mask_value(names, name, item));
             if has_accidental_order(name, items) {
-                items.sort_by_key(|item| sort_key(item));
+                items.sort_by_key(sort_key);
             }
         }
         Value::String(text) => *text = times_masked(&names.mask(text)),

@@ -27,6 +27,10 @@ fn start(flags: &Flags) -> anyhow::Result<()> {
         anyhow::anyhow!("--log-level: `{}`: {error}; expected for example info", flags.log_level)
     })?;
     let config = flags.config()?;
+    if flags.config_check {
+        println!("the configuration is good: {} store(s)", config.stores.len());
+        return Ok(());
+    }
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(run(config));

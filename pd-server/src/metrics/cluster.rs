@@ -23,7 +23,7 @@ pub async fn write_health(out: &mut Exposition, gate: &Gate) {
 
 /// Stores by state, limits, the planner's time.
 pub fn write(out: &mut Exposition, gate: &Gate, cluster: &Cluster, planned: Option<&Planned>) {
-    write_states(out, gate, cluster, planned);
+    write_states(out, cluster, planned);
     write_limits(out, gate, cluster);
     let load = cluster.load();
     let help = "Time that the planner has worked since this member leads.";
@@ -44,7 +44,7 @@ const UNHEALTHY_AFTER: Duration = Duration::from_secs(10 * 60);
 /// From this score on a store counts as slow.
 const SLOW_SCORE: u64 = 80;
 
-fn write_states(out: &mut Exposition, gate: &Gate, cluster: &Cluster, planned: Option<&Planned>) {
+fn write_states(out: &mut Exposition, cluster: &Cluster, planned: Option<&Planned>) {
     const STATES: [&str; 12] = [
         "store_up_count",
         "store_disconnected_count",
@@ -61,7 +61,6 @@ fn write_states(out: &mut Exposition, gate: &Gate, cluster: &Cluster, planned: O
     ];
     let stores = cluster.stores();
     let (now_ns, down_after) = (wall_clock_ns(), cluster.max_store_down_time());
-    let low_space_ratio = gate.pd.online.now().number("schedule.low-space-ratio");
     // Boards that ask for a number that nobody gives show nothing instead of 0.
     let mut numbers: BTreeMap<(&str, &str), f64> =
         STATES.iter().map(|state| ((*state, "tikv"), 0.0)).collect();
@@ -94,13 +93,11 @@ fn write_states(out: &mut Exposition, gate: &Gate, cluster: &Cluster, planned: O
             if stats.slow_score >= SLOW_SCORE {
                 add("store_slow_count", 1.0);
             }
-            if (stats.available as f64) < stats.capacity as f64 * (1.0 - low_space_ratio) {
-                add("store_low_space_count", 1.0);
-            }
         }
         if let Some(known) = planned.and_then(|planned| planned.stores.get(&record.meta.id)) {
             add("region_count", known.summary.region_count as f64);
             add("leader_count", known.summary.leader_count as f64);
+            add("store_low_space_count", if known.low_space { 1.0 } else { 0.0 });
         }
     }
     let mut family = out.family("pd_cluster_status", Kind::Gauge, "The cluster in numbers.");

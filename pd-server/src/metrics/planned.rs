@@ -33,6 +33,8 @@ pub struct Known {
     pub summary: StoreSummary,
     /// What limits it.
     pub limits: [LimitState; 2],
+    /// Its disk is too full for new replicas.
+    pub low_space: bool,
 }
 
 /// Asks; none when there was no answer in time.
@@ -46,7 +48,8 @@ impl Planned {
     fn of(planner: &Planner, now: Time, ids: &[u64]) -> Self {
         let known = |id: &u64| {
             let summary = planner.store_summary(now, StoreId(*id))?;
-            Some((*id, Known { summary, limits: planner.store_limits(now, StoreId(*id)) }))
+            let low_space = planner.standing_of(now, StoreId(*id))?.low_space.is_some();
+            Some((*id, Known { summary, limits: planner.store_limits(now, StoreId(*id)), low_space }))
         };
         let kinds = [OperatorKind::Admin, OperatorKind::Replica, OperatorKind::Region, OperatorKind::Leader];
         Self {

@@ -18,6 +18,9 @@ pub struct Flags {
     /// TOML file; its sections are pd, server, storage, coprocessor, raftstore, [[store]]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Check flags and file, say what was found, and exit
+    #[arg(long)]
+    pub config_check: bool,
     /// Client addresses of PD, with commas between [default: 127.0.0.1:2379]
     #[arg(long, value_name = "ADDR,..", value_delimiter = ',', visible_alias = "pd-endpoints")]
     pub pd: Vec<String>,

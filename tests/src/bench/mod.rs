@@ -4,8 +4,11 @@
 mod dashboard;
 mod failover;
 mod heartbeats;
+mod http;
+mod listing;
 mod lookups;
 mod process;
+mod query_region;
 mod regions;
 mod report;
 mod target;
@@ -45,8 +48,20 @@ pub async fn run(plan: &Plan, json: &Path) -> Result<()> {
     if wanted("tso_requests") || wanted("tso_timestamps") {
         figures.extend(timestamps(plan).await?);
     }
-    let of_regions =
-        ["heartbeats", "get_region", "bytes_per_region_1m", "verdict_cpu_ms", "map_cpu_ms", "why_ms"];
+    let of_regions = [
+        "heartbeats_new",
+        "heartbeats_unchanged",
+        "heartbeats_changed",
+        "list_1m_seconds",
+        "list_1m_extra_mb",
+        "get_region",
+        "query_region",
+        "http_store_per_s",
+        "bytes_per_region_1m",
+        "verdict_cpu_ms",
+        "map_cpu_ms",
+        "why_ms",
+    ];
     if of_regions.into_iter().any(wanted) {
         figures.extend(regions(plan).await?);
     }
@@ -115,6 +130,8 @@ async fn regions(plan: &Plan) -> Result<Vec<Figure>> {
     println!("heartbeats: a tenth changed");
     let value = streams.round(true).await?;
     figures.push(Figure { name: "heartbeats_changed", value, unit, target: Goal::AtLeast(700e3) });
+    println!("list: all Regions, while timestamps go on");
+    figures.extend(listing::figures(&server, cluster).await?);
     println!("lookups: GetRegion by random keys");
     let value = lookups::per_cpu_s(&server, cluster, plan.length).await?;
     figures.push(Figure {
@@ -122,6 +139,22 @@ async fn regions(plan: &Plan) -> Result<Vec<Figure>> {
         value,
         unit: "lookups/s of server CPU",
         target: Goal::AtLeast(80e3),
+    });
+    println!("lookups: QueryRegion, 512 random keys a message");
+    let value = query_region::per_cpu_s(&server, cluster, plan.length).await?;
+    figures.push(Figure {
+        name: "query_region",
+        value,
+        unit: "lookups/s of server CPU",
+        target: Goal::AtLeast(700e3),
+    });
+    println!("http: GET /store/1 on 16 connections");
+    let value = http::per_cpu_s(&server, plan.length).await?;
+    figures.push(Figure {
+        name: "http_store_per_s",
+        value,
+        unit: "answers/s of server CPU",
+        target: Goal::AtLeast(10e3),
     });
     println!("verdict, map and why");
     figures.extend(verdict::figures(&server, cluster).await?);

@@ -111,7 +111,7 @@ async fn nothing(Path(path): Path<String>) -> Response<Body> {
     path = "/pd/api/v2/stores",
     tag = "cluster",
     params(
-        ("limit" = Option<usize>, Query, description = "Rows of a page, 1 to 1000; 100 by default"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Rows of a page, 1 to 1000; 100 by default"),
         ("cursor" = Option<String>, Query, description = "Where the page begins: `next` of the one before"),
         ("state" = Option<String>, Query, description = "Up, Offline or Tombstone"),
         ("liveness" = Option<String>, Query, description = "Connected, Disconnected, Down or Unknown"),
@@ -136,12 +136,12 @@ async fn stores(
     path = "/pd/api/v2/operators",
     tag = "cluster",
     params(
-        ("limit" = Option<usize>, Query, description = "Rows of a page, 1 to 1000; 100 by default"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Rows of a page, 1 to 1000; 100 by default"),
         ("cursor" = Option<String>, Query, description = "Where the page begins: `next` of the one before"),
         ("state" = Option<String>, Query, description = "running, waiting, finished, failed, cancelled or timeout"),
         ("kind" = Option<String>, Query, description = "admin, replica, region or leader"),
-        ("store" = Option<u64>, Query, description = "Only those whose steps name this store"),
-        ("region" = Option<u64>, Query, description = "Only those of this Region"),
+        ("store" = Option<usize>, Query, description = "Only those whose steps name this store"),
+        ("region" = Option<usize>, Query, description = "Only those of this Region"),
     ),
     responses(
         (status = 200, description = "A page of operators as the leader saw them at `as_of_ms`", body = OperatorList),
@@ -247,7 +247,7 @@ async fn stream(
     get,
     path = "/pd/api/v2/view",
     tag = "members",
-    params(("rows" = Option<u8>, Query, description = "0 leaves stores and operators out")),
+    params(("rows" = Option<u8>, Query, minimum = 0, maximum = 1, description = "0 leaves stores and operators out")),
     responses(
         (status = 200, description = "The cluster as this member sees it, since it leads", body = View),
         (status = 400, description = "A parameter is not right", body = ApiError),

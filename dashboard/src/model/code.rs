@@ -11,6 +11,7 @@ macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident, $word:literal, $severity:ident, $meaning:literal, $threshold:literal, $remedy:literal;)*) => {
         /// What a check says is wrong.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        #[schema(rename_all = "SCREAMING_SNAKE_CASE")]
         pub enum Code {
             $($(#[$doc])* #[serde(rename = $word)] $name,)*
         }

@@ -74,8 +74,11 @@ pub struct KeyMap {
     /// The rules.
     pub rules: Vec<String>,
     /// Trouble, by the cell's number.
+    // Names of an object are texts.
+    #[schema(value_type = BTreeMap<String, Trouble>)]
     pub trouble: BTreeMap<u64, Trouble>,
     /// Operators under way, by the cell's number.
+    #[schema(value_type = BTreeMap<String, u64>)]
     pub ops: BTreeMap<u64, u64>,
 }
 

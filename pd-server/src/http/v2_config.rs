@@ -2,7 +2,8 @@
 //! file of this member says.
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
+use dashboard::model::ApiError;
 use http::Response;
 use serde::Serialize;
 use serde_json::Value;
@@ -12,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::config::log_level;
 use super::json;
-use super::query::Query;
+use super::v2::parameters::Parameters;
 use crate::cluster::wall_clock_ns;
 use crate::config::ItemView;
 use crate::config::items::Duty;
@@ -44,35 +45,48 @@ pub struct ConfigItem {
     value: Value,
     /// Told with `origin=1`.
     #[serde(flatten)]
+    #[schema(value_type = ConfigOrigin)]
     origin: Option<ConfigOrigin>,
 }
 
-/// Where the value of an item comes from, and what else it could be.
+/// Where the value of an item comes from, and what else it could be: all of it is there, or nothing.
 #[derive(Serialize, ToSchema)]
 pub struct ConfigOrigin {
     /// `default`, `file`, `flag`, `online`, `temporary` or `cluster` (worked out by the cluster itself).
+    #[schema(required = false)]
     origin: &'static str,
     /// When it was changed last, in ms since the epoch; null if never.
+    #[schema(required = false)]
     changed_at_ms: Option<u64>,
     /// By whom, as the caller named itself, or the member whose file gave it.
+    #[schema(required = false)]
     changed_by: Option<String>,
     /// When a temporary value is over, in ms since the epoch.
+    #[schema(required = false)]
     until_ms: Option<u64>,
     /// The value where none is given; null where that depends on the member.
+    #[schema(required = false)]
     default: Value,
     /// The kind of value.
+    #[schema(required = false)]
     r#type: &'static str,
     /// Which values are possible.
+    #[schema(required = false)]
     range: String,
     /// The group shares it, and it is changed online.
+    #[schema(required = false)]
     replicated: bool,
     /// When a change counts: `at once`, `at start` or `none yet`.
+    #[schema(required = false)]
     effect: &'static str,
     /// What the file of this member gives; null if it does not give the item.
+    #[schema(required = false)]
     file: Option<Value>,
     /// The file gives another value than the one in force.
+    #[schema(required = false)]
     differs_from_file: bool,
     /// What it means.
+    #[schema(required = false)]
     meaning: &'static str,
 }
 
@@ -81,11 +95,19 @@ pub struct ConfigOrigin {
     get,
     path = "/pd/api/v2/config",
     tag = "config",
-    params(("origin" = Option<u8>, Query, description = "1: also tell origin, range and meaning of each item")),
-    responses((status = 200, description = "All items", body = ConfigView))
+    params(("origin" = Option<u8>, Query, minimum = 0, maximum = 1, description = "1: also tell origin, range and meaning of each item")),
+    responses(
+        (status = 200, description = "All items", body = ConfigView),
+        (status = 400, description = "A parameter is wrong", body = ApiError),
+    )
 )]
-async fn config(State(gate): State<Gate>, query: Query) -> Response<Body> {
-    let told = !matches!(&*query.text("origin"), "" | "0" | "false");
+async fn config(State(gate): State<Gate>, RawQuery(query): RawQuery) -> Response<Body> {
+    let asked =
+        Parameters::parse(query.as_deref(), &["origin"]).and_then(|given| given.whole("origin", 0, 1));
+    let told = match asked {
+        Ok(origin) => origin == Some(1),
+        Err(refused) => return refused.response(),
+    };
     let views = ItemView::all(&gate.pd.config, log_level(&gate), &gate.pd.online.now());
     json::ok(&ConfigView {
         member: gate.pd.config.name.clone(),

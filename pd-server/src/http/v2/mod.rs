@@ -4,7 +4,7 @@ mod admission;
 mod document;
 mod health;
 mod map;
-mod parameters;
+pub(super) mod parameters;
 mod refused;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,9 @@
 pub mod answer;
 mod assets;
 mod desk;
+#[doc(hidden)]
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod html;
 mod lists;
 mod lookout;

@@ -17,7 +17,7 @@ const LIMIT_DEFAULT: usize = 100;
 pub const LIMIT_MAX: usize = 1_000;
 
 /// The order of rows, from which a page goes on: group, place, id.
-type Place = (u64, u64, u64);
+pub(crate) type Place = (u64, u64, u64);
 
 /// A page of stores.
 pub fn stores(snapshot: &Snapshot, query: Option<&str>, headers: &HeaderMap) -> Response<Body> {
@@ -154,11 +154,11 @@ impl Page {
     }
 }
 
-fn encode((group, order, id): Place) -> String {
+pub(crate) fn encode((group, order, id): Place) -> String {
     format!("{group:x}.{order:x}.{id:x}")
 }
 
-fn decode(text: &str) -> Option<Place> {
+pub(crate) fn decode(text: &str) -> Option<Place> {
     let mut parts = text.split('.').map(|part| u64::from_str_radix(part, 16).ok());
     let place = (parts.next()??, parts.next()??, parts.next()??);
     parts.next().is_none().then_some(place)

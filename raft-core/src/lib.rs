@@ -15,6 +15,12 @@ mod doubling;
 mod driver;
 mod env;
 mod error;
+#[doc(hidden)]
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz {
+    //! Parsers as functions of bytes, for `fuzz/`.
+    pub use crate::log::fuzz::log_tail;
+}
 mod group;
 mod handle;
 mod inbox;

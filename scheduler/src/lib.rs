@@ -21,6 +21,9 @@ mod config;
 mod effect;
 mod event;
 mod explain;
+#[doc(hidden)]
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod index;
 mod limits;
 pub mod model;

@@ -4,6 +4,8 @@
 //! and the origin of its state (`raftcore.LogStart`, `raftcore.Origin`).
 
 mod cache;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod storage;
 mod tail;
 

@@ -16,11 +16,11 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
-const MAGIC: &[u8] = b"RAFT-LOG-FILE-HEADER-9986AB3E47F320B394C8E84916EB0ED5";
+pub(super) const MAGIC: &[u8] = b"RAFT-LOG-FILE-HEADER-9986AB3E47F320B394C8E84916EB0ED5";
 const VERSION: u64 = 2;
 const ALIGNMENT: u64 = 0;
 /// Magic, version, alignment.
-const FILE_HEADER_BYTES: usize = MAGIC.len() + 16;
+pub(super) const FILE_HEADER_BYTES: usize = MAGIC.len() + 16;
 const RECORD_HEADER_BYTES: usize = 16;
 const CRC_BYTES: usize = 4;
 /// The smallest piece of a file that reaches the disk as one: a write is torn only between these.
@@ -95,7 +95,7 @@ fn mend_file(path: &Path, number: u64) -> Result<()> {
 
 /// How a file ends.
 #[derive(Debug, PartialEq)]
-enum Tail {
+pub(super) enum Tail {
     Whole,
     /// From here on a write did not finish.
     Unfinished {
@@ -107,7 +107,7 @@ enum Tail {
     },
 }
 
-fn examine(bytes: &[u8], number: u64) -> Tail {
+pub(super) fn examine(bytes: &[u8], number: u64) -> Tail {
     // Behind the last byte that is not zero.
     let used = bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
     if bytes.len() < FILE_HEADER_BYTES || used == 0 {

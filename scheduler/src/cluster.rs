@@ -122,9 +122,7 @@ impl Cluster {
     pub fn limit_rate(&self, store: StoreId, kind: LimitKind) -> Rate {
         let leaves = self.stores.get(store).is_some_and(|s| s.state() != StoreState::Up);
         match kind {
-            LimitKind::RemovePeer if leaves && !self.config.store_limits.contains_key(&store) => {
-                Rate::UNLIMITED
-            }
+            LimitKind::RemovePeer if leaves => Rate::UNLIMITED,
             LimitKind::AddPeer | LimitKind::RemovePeer => self.config.store_limit(store).of(kind),
         }
     }
@@ -188,7 +186,7 @@ impl Cluster {
     /// `refused`.
     ///
     /// # Errors
-    /// `MovesInFlight` or `StoreLimit` when a Store may take it later, else `NoTarget`.
+    /// `MovesInFlight` or `StoreLimit` when a Store may take it later (the one that may soonest), else `NoTarget`.
     pub fn choose_store(
         &self,
         region: &RegionView,
@@ -197,7 +195,7 @@ impl Cluster {
         refused: &mut Vec<Refusal>,
     ) -> Result<StoreId, Refusal> {
         let mut best: Option<(u64, u64, StoreId)> = None;
-        let mut later = None;
+        let mut later: Option<Refusal> = None;
         let (mut looked, mut up) = (0, 0);
         for store in self.stores.iter() {
             let id = store.meta.id;
@@ -217,7 +215,8 @@ impl Cluster {
                     best = Some(best.map_or(score, |b| b.min(score)));
                 }
                 Err(refusal) => {
-                    if matches!(refusal, Refusal::MovesInFlight { .. } | Refusal::StoreLimit { .. }) {
+                    let waits = matches!(refusal, Refusal::MovesInFlight { .. } | Refusal::StoreLimit { .. });
+                    if waits && later.as_ref().is_none_or(|l| refusal.refill_ms() <= l.refill_ms()) {
                         later = Some(refusal.clone());
                     }
                     refused.push(refusal);

@@ -333,6 +333,17 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// How long the limit of a Store needs for what was asked, from empty, in ms; none for all else, which does not wait
+    /// for time to pass.
+    pub(crate) const fn refill_ms(&self) -> Option<u64> {
+        match self {
+            Refusal::StoreLimit { rate, needed, .. } => needed.saturating_mul(60_000).checked_div(rate.0),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for RefusalKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)

@@ -5,8 +5,8 @@
 mod simulated;
 
 use scheduler::{
-    Cause, CheckerName, Config, EndReason, Input, OperatorChange, OperatorKind, OperatorRequest, PeerRole,
-    Refusal, RegionId, Step, StoreId, TargetRole,
+    Action, Cause, CheckerName, Config, Effect, EndReason, Input, OperatorChange, OperatorKind,
+    OperatorRequest, PeerRole, Refusal, RegionId, SplitPolicy, Step, StoreId, TargetRole,
 };
 use simulated::Cluster;
 
@@ -166,4 +166,70 @@ fn votes_do_not_go_for_a_dead_one_that_stays() {
     cluster.run(10_000);
     let voters = cluster.region(1).meta.peers.iter().filter(|p| p.role == PeerRole::Voter).count();
     assert_eq!(voters, 4);
+}
+
+/// Found by hand: while such a wish waited for its minute, the Region got no repair.
+#[test]
+fn a_wish_that_waits_gives_way_to_the_repair_of_a_lost_replica() {
+    let mut cluster = Cluster::new(Config { max_store_down_time_ms: 25_000, ..Config::default() }, 1, 4);
+    cluster.add_regions(&[(vec![1, 2, 3], 10)]);
+    cluster.run(2_000);
+    cluster.kill(2);
+    cluster.run(15_000);
+    let request = OperatorRequest::RemovePeer { region: REGION, store: StoreId(3) };
+    cluster.planner.add_operator(cluster.now, request.clone()).unwrap();
+    cluster.run(3_000);
+    assert!(cluster.planner.operators().next().unwrap().waits_for.is_some(), "nothing is lost for good yet");
+    let repairs = |c: &Cluster| c.planner.operators().any(|o| o.cause == Cause::ReplaceDownPeer);
+    cluster.run_until(30_000, "the lost replica is made up", repairs);
+    assert_eq!(ended(&cluster), [EndReason::Cancelled("a replica is lost and its repair goes first")]);
+    // And the repair stays when the wish comes again.
+    let refused = cluster.planner.add_operator(cluster.now, request);
+    assert!(matches!(refused, Err(Refusal::TooFewHealthy { .. })), "{refused:?}");
+    assert!(repairs(&cluster));
+    cluster.run_until(60_000, "repaired", Cluster::all_replicated);
+}
+
+#[test]
+fn a_split_names_at_most_a_thousand_keys() {
+    let mut cluster = cluster_of(3, &[1, 2, 3]);
+    let mut ask = |count: u64| {
+        let keys = (0..count).map(|n| format!("k{n:06}").into()).collect();
+        let policy = SplitPolicy::UseKey;
+        cluster.planner.add_operator(cluster.now, OperatorRequest::Split { region: REGION, policy, keys })
+    };
+    assert_eq!(ask(1_025), Err(Refusal::TooManySplits { count: 1_025, limit: 1_024 }));
+    ask(1_024).unwrap();
+}
+
+/// Stores cut only some keys at a time, from the left.
+#[test]
+fn a_split_is_asked_for_until_no_key_is_left_inside() {
+    let mut cluster = cluster_of(3, &[1, 2, 3]);
+    let keys = ["b", "d", "f"].map(bytes::Bytes::from).to_vec();
+    let policy = SplitPolicy::UseKey;
+    cluster
+        .planner
+        .add_operator(cluster.now, OperatorRequest::Split { region: REGION, policy, keys })
+        .unwrap();
+    let asked = |c: &Cluster| match c.effects.iter().rev().find_map(|effect| match effect {
+        Effect::Command(command) => Some(command.action.clone()),
+        Effect::NeedIds(_) | Effect::Operator(_) | Effect::Store(_) => None,
+    }) {
+        Some(Action::Split { keys, .. }) => keys,
+        other => panic!("{other:?}"),
+    };
+    cluster.step();
+    assert_eq!(asked(&cluster), ["b", "d", "f"]);
+    let mut cut = |start: &'static str, version| {
+        let region = cluster.regions.get_mut(&REGION).unwrap();
+        region.report.meta.start_key = start.into();
+        region.report.meta.epoch.version = version;
+        region.heartbeat_at = cluster.now;
+        cluster.step();
+        cluster.planner.operators().next().map(|_| asked(&cluster))
+    };
+    assert_eq!(cut("d", 3), Some(vec!["f".into()]));
+    assert_eq!(cut("f", 4), None);
+    assert!(ended(&cluster).is_empty());
 }

@@ -119,9 +119,12 @@ fn a_limit_of_fifteen_a_minute_is_kept_by_the_minute() {
 
 #[test]
 fn a_store_on_its_way_out_has_no_limit_to_lose() {
-    let mut cluster = Cluster::new(Config::default(), 7, 6);
+    let slow = StoreLimit { add_peer: Rate::per_minute(15.0), remove_peer: Rate::per_minute(0.1) };
+    let store_limits = [(StoreId(3), slow)].into();
+    let mut cluster = Cluster::new(Config { store_limits, ..Config::default() }, 7, 6);
     cluster.add_regions(&vec![(vec![1, 2, 3], 30); 12]);
     cluster.run(3_000);
+    assert_eq!(cluster.planner.store_limits(cluster.now, StoreId(3))[1].rate, slow.remove_peer);
     cluster.set_state(3, scheduler::NodeState::Removing);
     let [_, remove] = cluster.planner.store_limits(cluster.now, StoreId(3));
     assert_eq!((remove.rate, remove.available), (Rate::UNLIMITED, None));

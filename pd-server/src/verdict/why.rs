@@ -184,6 +184,12 @@ pub fn store(facts: StoreFacts, wall_ms: u64) -> Why {
         next.extend(stop.regions.iter().take(3).map(|region| format!("pd-ctl why region {region}")));
         next.extend(remedies(std::slice::from_ref(&stop.refusal)));
     }
+    if let Some((region, refusal)) =
+        drain.as_ref().filter(|d| d.stopped.is_none()).and_then(|d| d.waits.as_ref())
+    {
+        next.push(format!("pd-ctl why region {region}"));
+        next.extend(remedies(std::slice::from_ref(refusal)));
+    }
     next.push(format!("pd-ctl store {id}"));
     Why {
         as_of_ms: wall_ms,
@@ -249,6 +255,9 @@ fn drain_lines(drain: &Drain) -> Vec<Reason> {
         subject: store,
         ..Reason::default()
     }];
+    if let (None, Some((region, refusal))) = (&drain.stopped, &drain.waits) {
+        lines.push(Reason { text: format!("region {region} waits: {refusal}"), ..reason(refusal) });
+    }
     if let Some(stop) = &drain.stopped {
         let looked = stop.looked as u64;
         lines.push(Reason {

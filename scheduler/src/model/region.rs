@@ -95,6 +95,12 @@ impl RegionMeta {
     pub fn contains(&self, key: &[u8]) -> bool {
         self.start_key.as_ref() <= key && (self.end_key.is_empty() || key < self.end_key.as_ref())
     }
+
+    /// True when both parts have a key once it is cut at `key`: it lies inside, behind the start.
+    #[must_use]
+    pub fn can_split_at(&self, key: &[u8]) -> bool {
+        self.contains(key) && key != self.start_key.as_ref()
+    }
 }
 
 /// A Peer that its leader has not heard of for a while.

@@ -79,9 +79,16 @@ impl Step {
                     && promote.iter().all(|p| role_of(meta, p) == Some(PeerRole::Voter))
                     && demote.iter().all(|p| matches!(role_of(meta, p), Some(PeerRole::Learner) | None))
             }
-            Step::SplitRegion { start_key, end_key, .. } => {
-                meta.start_key != *start_key || meta.end_key != *end_key
+            // A Store cuts some at a time: it is asked again until no key is left inside.
+            Step::SplitRegion { policy: SplitPolicy::UseKey, keys, .. } => {
+                !keys.iter().any(|key| meta.can_split_at(key))
             }
+            Step::SplitRegion {
+                policy: SplitPolicy::Scan | SplitPolicy::Approximate,
+                start_key,
+                end_key,
+                ..
+            } => meta.start_key != *start_key || meta.end_key != *end_key,
         }
     }
 
@@ -169,7 +176,8 @@ impl Step {
             }
             Step::LeaveJoint { .. } => Some(Action::ChangePeers(Vec::new())),
             Step::SplitRegion { policy, keys, .. } => {
-                Some(Action::Split { policy: *policy, keys: keys.clone() })
+                let keys = keys.iter().filter(|key| region.meta.can_split_at(key)).cloned().collect();
+                Some(Action::Split { policy: *policy, keys })
             }
         }
     }

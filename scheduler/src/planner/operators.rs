@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Planner;
-use crate::checker;
+use crate::checker::{self, Wish};
 use crate::cluster::Influence;
 use crate::effect::{Effect, OperatorChange, OperatorEvent};
 use crate::index::{Slot, flag};
@@ -206,6 +206,11 @@ impl Planner {
         for change in progress.changes {
             self.log(now, &running.operator, change);
         }
+        if self.gives_way(now, &running.operator, view) {
+            let reason = EndReason::Cancelled("a replica is lost and its repair goes first");
+            self.end_operator(now, running, vec![OperatorChange::Ended(reason)]);
+            return;
+        }
         self.effects.extend(progress.command.map(Effect::Command));
         if let Some(why) = running.operator.waits_for() {
             self.notes.refused(Subject::Region(view.meta.id), why.clone(), now);
@@ -215,6 +220,23 @@ impl Planner {
         self.exchange_influence(&running.influence, &influence);
         running.influence = influence;
         self.operators.insert(running);
+    }
+
+    /// A person's operator that waits for healthy voters while the Region has lost one: the wait would keep the repair
+    /// from what it waits for.
+    fn gives_way(&self, now: Time, operator: &Operator, view: &RegionView) -> bool {
+        let waits = matches!(operator.waits_for(), Some(Refusal::TooFewHealthy { .. }));
+        if operator.kind != OperatorKind::Admin || !waits {
+            return false;
+        }
+        let lost = checker::wish(view, &self.cluster, now).filter(|wish| match wish {
+            Wish::Add => true,
+            Wish::Replace { cause, .. } | Wish::Remove { cause, .. } => *cause == Cause::ReplaceDownPeer,
+            Wish::LeaveJoint | Wish::Promote(_) | Wish::WaitFor(_) => false,
+        });
+        lost.is_some_and(|wish| {
+            self.check_wish(wish, now).is_ok() && self.may_start(OperatorKind::Replica).is_ok()
+        })
     }
 
     /// The operator has been taken off the list already.

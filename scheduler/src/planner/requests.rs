@@ -9,11 +9,13 @@ use crate::effect::{Effect, SplitPolicy};
 use crate::index::REGION_PEERS_MAX;
 use crate::model::{OperatorId, Peer, PeerId, PeerRole, RegionEpoch, RegionId, RegionView, StoreId, Time};
 use crate::operator::build::{self, Newcomer};
-use crate::operator::{OperatorKind, OperatorRequest, Step, TargetRole};
+use crate::operator::{OperatorKind, OperatorRequest, Step, TargetRole, guard};
 use crate::refusal::Refusal;
 
 /// New Regions that one request may ask for; stores ask for at most a few dozen.
 const SPLIT_COUNT_MAX: u64 = 1_024;
+/// A person may ask for a cut at as many keys: a Store cuts ten at a time, and the operator has a minute.
+const SPLIT_KEYS_MAX: u64 = 1_024;
 
 impl Planner {
     /// A leader asks for the ids of `count` new Regions.
@@ -119,9 +121,12 @@ impl Planner {
                 Ok(vec![Step::AddLearner(peer)])
             }
             OperatorRequest::RemovePeer { store, .. } => {
-                // Whether enough healthy voters stay is judged before its step is said, as for every operator: the person
-                // may have an `add-peer` under way first.
+                // Whether enough healthy voters stay is judged before its step is said, as for every operator.
                 let old = *view.meta.peer_on(*store).ok_or(Refusal::HoldsNoReplica(*store))?;
+                // A repair under way is not thrown away for one that would only wait.
+                if self.operators.kind(view.meta.id) == Some(OperatorKind::Replica) {
+                    guard::check_removable(&old, view, &self.cluster, now)?;
+                }
                 let next = self.next_leader_if_needed(now, view, old)?;
                 Ok(build::remove(view, old, next))
             }
@@ -246,13 +251,15 @@ fn check_split_keys(view: &RegionView, policy: SplitPolicy, keys: &[Bytes]) -> R
         SplitPolicy::Scan | SplitPolicy::Approximate if !keys.is_empty() => {
             Err(Refusal::BadRequest("only a split at keys takes keys"))
         }
+        SplitPolicy::UseKey if keys.len() as u64 > SPLIT_KEYS_MAX => {
+            Err(Refusal::TooManySplits { count: keys.len() as u64, limit: SPLIT_KEYS_MAX })
+        }
         SplitPolicy::UseKey | SplitPolicy::Scan | SplitPolicy::Approximate => {
             let distinct: BTreeSet<&Bytes> = keys.iter().collect();
             if distinct.len() != keys.len() || !keys.is_sorted() {
                 return Err(Refusal::BadRequest("split keys must rise"));
             }
-            let inside = |key: &Bytes| view.meta.contains(key) && *key != view.meta.start_key;
-            if keys.iter().all(inside) {
+            if keys.iter().all(|key| view.meta.can_split_at(key)) {
                 Ok(())
             } else {
                 Err(Refusal::BadRequest("split keys must lie inside the region, behind its start key"))

@@ -14,6 +14,9 @@ const DRAIN_LOOKS: usize = 8;
 const REPAIR_LOOKS: usize = 16;
 /// Drains that are looked into at a time; the others are taken to go on.
 const DRAINS_MAX: usize = 8;
+/// A limit that lets less than one replica pass in this time, 10 min, counts as a stop: nobody waits that long for the
+/// next one without wondering.
+const REFILL_MS_MAX: u64 = 10 * 60 * 1_000;
 
 impl Planner {
     /// How Stores, drains and repairs stand.
@@ -74,14 +77,14 @@ impl Planner {
         let first = lists.into_iter().flat_map(|l| ListRole::ALL.into_iter().flat_map(|r| l.role(r).all(0)));
         let looked: Vec<RegionId> =
             first.take(DRAIN_LOOKS).map(|slot| self.cluster.index.line(slot).id()).collect();
-        let stopped = if look { self.stopped(now, &looked, left) } else { Vec::new() };
+        let waiting = if look { self.waiting(now, &looked) } else { Vec::new() };
         // One that goes on, or waits only for its turn, shows that the drain does.
-        let stopped = stopped.into_iter().reduce(|mut all, other| {
+        let stopped = stops(&waiting, looked.len(), left).into_iter().reduce(|mut all, other| {
             all.regions.extend(other.regions);
             all
         });
         let stopped = stopped.filter(|stop| stop.regions.len() == stop.looked);
-        Drain { store, left, left_bytes, stopped }
+        Drain { store, left, left_bytes, stopped, waits: waiting.into_iter().next() }
     }
 
     /// Regions that wait for a repair and are refused for a reason that lasts; those of a drain are told there.
@@ -97,47 +100,89 @@ impl Planner {
             })
         };
         let looked: Vec<RegionId> = looked.into_iter().filter(|region| !drained(region)).collect();
-        self.stopped(now, &looked, waiting)
+        stops(&self.waiting(now, &looked), looked.len(), waiting)
     }
 
-    /// Which of these are refused for a reason that lasts, by the kind of it.
-    fn stopped(&self, now: Time, regions: &[RegionId], waiting: u64) -> Vec<RepairStop> {
-        let mut stops: BTreeMap<RefusalKind, RepairStop> = BTreeMap::new();
-        for region in regions {
-            let Some(explained) = self.explain_region(now, *region) else { continue };
-            if explained.operator.is_some() {
-                continue;
-            }
-            let Some(refusal) = explained.now.last().filter(|refusal| lasts(refusal.kind())) else {
-                continue;
-            };
-            let stop = stops.entry(refusal.kind()).or_insert_with(|| RepairStop {
-                refusal: refusal.clone(),
-                regions: Vec::new(),
-                looked: regions.len(),
-                waiting,
-            });
-            stop.regions.push(*region);
-        }
-        stops.into_values().collect()
+    /// Those of the Regions that have no operator, each with the refusal that decided.
+    fn waiting(&self, now: Time, regions: &[RegionId]) -> Vec<(RegionId, Refusal)> {
+        let refused = |region: &RegionId| {
+            let explained = self.explain_region(now, *region).filter(|e| e.operator.is_none())?;
+            Some((*region, deciding(&explained.now)?.clone()))
+        };
+        regions.iter().filter_map(refused).collect()
     }
 }
 
-/// Reasons that do not go away when running operators end.
-fn lasts(kind: RefusalKind) -> bool {
-    matches!(
-        kind,
-        RefusalKind::Halted
-            | RefusalKind::SwitchedOff
-            | RefusalKind::CheckerPaused
-            | RefusalKind::NoTarget
-            | RefusalKind::NoLeaderTarget
-            | RefusalKind::TooFewHealthy
-            | RefusalKind::NoLeader
-            | RefusalKind::LowSpace
-            | RefusalKind::StoreLeaves
-            | RefusalKind::StoreSilent
-            | RefusalKind::NotVoter
-            | RefusalKind::Full
-    )
+/// What of a chain decided: what stops all repairs alike and lasts, whatever comes behind it; else what came last.
+fn deciding(chain: &[Refusal]) -> Option<&Refusal> {
+    let stops_all = |refusal: &&Refusal| {
+        let kind = refusal.kind();
+        matches!(
+            kind,
+            RefusalKind::Halted
+                | RefusalKind::SwitchedOff
+                | RefusalKind::CheckerPaused
+                | RefusalKind::OperatorLimit
+        ) && lasts(refusal)
+    };
+    chain.iter().find(stops_all).or(chain.last())
+}
+
+/// Those that are refused for a reason that lasts, by the kind of it.
+fn stops(waiting: &[(RegionId, Refusal)], looked: usize, in_all: u64) -> Vec<RepairStop> {
+    let mut stops: BTreeMap<RefusalKind, RepairStop> = BTreeMap::new();
+    for (region, refusal) in waiting.iter().filter(|(_, refusal)| lasts(refusal)) {
+        let stop = stops.entry(refusal.kind()).or_insert_with(|| RepairStop {
+            refusal: refusal.clone(),
+            regions: Vec::new(),
+            looked,
+            waiting: in_all,
+        });
+        stop.regions.push(*region);
+    }
+    stops.into_values().collect()
+}
+
+/// Reasons that do not go away when running operators end: nothing can run, or all but nothing.
+fn lasts(refusal: &Refusal) -> bool {
+    match refusal {
+        Refusal::OperatorLimit { limit, .. } => *limit == 0,
+        // By the whole time between two, not by what is left of it: the answer must not change back and forth.
+        Refusal::StoreLimit { .. } => refusal.refill_ms().is_some_and(|ms| ms > REFILL_MS_MAX),
+        Refusal::Halted
+        | Refusal::SwitchedOff(_)
+        | Refusal::CheckerPaused { .. }
+        | Refusal::NoTarget { .. }
+        | Refusal::NoLeaderTarget(_)
+        | Refusal::TooFewHealthy { .. }
+        | Refusal::NoLeader(_)
+        | Refusal::LowSpace { .. }
+        | Refusal::StoreLeaves(_)
+        | Refusal::StoreSilent { .. }
+        | Refusal::NotVoter(_)
+        | Refusal::Full { .. } => true,
+        Refusal::UnknownRegion(_)
+        | Refusal::UnknownStore(_)
+        | Refusal::BadReport { .. }
+        | Refusal::StaleEpoch { .. }
+        | Refusal::StaleTerm { .. }
+        | Refusal::SchedulerRemoved(_)
+        | Refusal::SchedulerPaused { .. }
+        | Refusal::NotPrepared { .. }
+        | Refusal::IdsLacking { .. }
+        | Refusal::TooManySplits { .. }
+        | Refusal::OperatorRuns(_)
+        | Refusal::NoOperator(_)
+        | Refusal::NothingToDo(_)
+        | Refusal::Joint(_)
+        | Refusal::HoldsReplica(_)
+        | Refusal::HoldsNoReplica(_)
+        | Refusal::StoreBusy(_)
+        // Even with a limit of 0 one is let through at a time.
+        | Refusal::Snapshots { .. }
+        | Refusal::PendingPeers { .. }
+        | Refusal::MovesInFlight { .. }
+        | Refusal::Ailing(_)
+        | Refusal::BadRequest(_) => false,
+    }
 }

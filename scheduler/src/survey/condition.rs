@@ -75,6 +75,8 @@ pub struct Drain {
     pub left_bytes: u64,
     /// Why it does not go on; none while it does.
     pub stopped: Option<RepairStop>,
+    /// The first Region looked at that has no operator, and what it waits for.
+    pub waits: Option<(RegionId, Refusal)>,
 }
 
 /// The planner refuses what would have to be done.

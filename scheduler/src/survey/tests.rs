@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::index::report;
 use crate::model::{DownPeer, NodeState, Peer, PeerId, RegionReport, StoreId, StoreMeta, StoreStats};
+use crate::model::{Rate, StoreLimit};
 use crate::refusal::RefusalKind;
 use crate::{Config, OperatorRequest, Planner};
 
@@ -168,6 +169,48 @@ fn too_few_stores_are_told_when_no_region_suffers_yet() {
     let found = scene.health().findings;
     let few = found.iter().find(|f| f.kind == FindingKind::TooFewStores).unwrap();
     assert_eq!(few.numbers, Some((2, 3)));
+}
+
+#[test]
+fn a_drain_that_a_limit_stops_for_good_is_blocked() {
+    let stopped = |config: Config| {
+        let mut scene = Scene::with(4, 5, config);
+        scene.health();
+        put_store(&mut scene.planner, 3, NodeState::Removing, scene.now);
+        let standing = scene.planner.standing(scene.now);
+        standing.drains[0].stopped.as_ref().map(|stop| (stop.refusal.kind(), stop.regions.len()))
+    };
+    assert_eq!(stopped(Config::default()), None, "it begins with the next tick");
+    let none = Config { replica_schedule_limit: 0, ..Config::default() };
+    assert_eq!(stopped(none.clone()), Some((RefusalKind::OperatorLimit, 5)));
+    // What comes behind the limit in the chain does not hide it.
+    let drop_by_drop = |rate| StoreLimit { add_peer: Rate::per_minute(rate), remove_peer: Rate::UNLIMITED };
+    let both = Config { default_store_limit: drop_by_drop(15.0), ..none };
+    assert_eq!(stopped(both), Some((RefusalKind::OperatorLimit, 5)));
+}
+
+#[test]
+fn a_drain_that_goes_by_drops_is_blocked_by_its_limit() {
+    for (rate, blocked) in [(0.01, true), (0.05, false)] {
+        let limit = StoreLimit { add_peer: Rate::per_minute(rate), remove_peer: Rate::UNLIMITED };
+        let mut scene = Scene::with(4, 5, Config { default_store_limit: limit, ..Config::default() });
+        scene.health();
+        // People use the limit up.
+        scene.planner.handle_ids(scene.now, crate::IdRange { first: 1_000, count: 100 });
+        for region in 1..=5 {
+            let learner = OperatorRequest::AddLearner { region: RegionId(region), store: StoreId(4) };
+            scene.planner.add_operator(scene.now, learner).unwrap();
+            scene.planner.cancel_operator(scene.now, RegionId(region)).unwrap();
+        }
+        put_store(&mut scene.planner, 3, NodeState::Removing, scene.now);
+        let drain = scene.planner.standing(scene.now).drains.remove(0);
+        let kind = |refusal: &crate::Refusal| refusal.kind();
+        assert_eq!(drain.waits.as_ref().map(|(_, r)| kind(r)), Some(RefusalKind::StoreLimit), "{rate}");
+        let found = scene.health().findings;
+        let found = found.iter().find(|f| f.kind == FindingKind::DrainBlocked);
+        let reason = found.and_then(|f| f.reason.as_ref()).map(kind);
+        assert_eq!(reason, blocked.then_some(RefusalKind::StoreLimit), "{rate}");
+    }
 }
 
 #[test]

@@ -130,6 +130,23 @@ fn a_full_store_gets_no_more_by_number_and_limit() {
 }
 
 #[test]
+fn a_drain_that_waits_for_its_turn_says_what_for() {
+    let mut planner = planner();
+    planner.handle_config(Time(0), Config { replica_schedule_limit: 0, ..Config::default() });
+    put(&mut planner, 4, NodeState::Serving);
+    put(&mut planner, 3, NodeState::Removing);
+    beat_all(&mut planner, &[1, 2, 3, 4], Time(1));
+    let why = store_why(&planner, Time(1), 3);
+    assert_eq!(why.summary, "the drain of store 3 is stuck: 1 replica (10 MiB) left");
+    assert!(why.lines[1].text.contains("the limit is 0"), "{:?}", why.lines);
+    planner.handle_config(Time(1), Config::default());
+    let why = store_why(&planner, Time(1), 3);
+    assert_eq!(why.summary, "the drain of store 3 goes on: 1 replica (10 MiB) left");
+    assert_eq!(why.lines[1].text, "region 7 waits: 1 ids are needed, 0 are at hand");
+    assert!(why.next.contains(&"pd-ctl why region 7".to_owned()), "{:?}", why.next);
+}
+
+#[test]
 fn a_stuck_drain_names_its_reason() {
     let mut planner = planner();
     put(&mut planner, 3, NodeState::Removing);

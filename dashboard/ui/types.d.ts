@@ -85,7 +85,6 @@ export interface StoreRow {
   version: string;
   started_ms: number | null;
   last_heartbeat_ms: number | null;
-  blast: { lost: number; last_replica: number } | null;
 }
 
 export interface OperatorRow {
@@ -138,6 +137,8 @@ export interface Members {
   from: string;
   leader: string | null;
   term: number | null;
+  /** Since when the leader leads; null: nobody saw it begin. */
+  leads_since_ms: number | null;
   no_leader_since_ms: number | null;
   rows: MemberRow[];
   changes: { at_ms: number; from: string | null; to: string | null; term: number; gap_ms: number | null }[];

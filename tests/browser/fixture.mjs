@@ -87,6 +87,7 @@ function api(state, path, url, response, headers) {
       ? json(404, { code: "NO_SUCH_REGION", message: `no ${kind} ${id} is known` })
       : json(200, why(kind, Number(id)));
   }
+  if (told.refused?.[path]) return json(...told.refused[path]);
   const body = told[path];
   return body ? json(200, body) : json(404, { code: "NOT_FOUND", message: `there is no ${path} here` });
 }

@@ -61,7 +61,6 @@ const store = (id, more = {}) => ({
   version: "7.5.1",
   started_ms: now() - 86_400_000,
   last_heartbeat_ms: now() - 4_000,
-  blast: { lost: 0, last_replica: 1_204 },
   ...more,
 });
 const figure = (name, label, unit, value, note) => ({
@@ -126,6 +125,7 @@ const members = () => ({
   from: "pd-2",
   leader: "pd-1",
   term: 7,
+  leads_since_ms: now() - 600_000,
   no_leader_since_ms: null,
   rows: ["pd-1", "pd-2", "pd-3"].map((name, at) => ({
     id: String(at + 1),
@@ -147,6 +147,17 @@ const members = () => ({
   changes: [{ at_ms: now() - 600_000, from: "pd-3", to: "pd-1", term: 7, gap_ms: 640 }],
   timestamps: { per_s: 212_400, bound_ahead_ms: 2_400, offset_ms: 0 },
   safe_points: [{ service: "gc_worker", value: "449312345678901248", age_ms: 720_000 }],
+});
+
+const trouble = (example) => ({
+  missing: 1,
+  down: 0,
+  pending: 0,
+  offline: 0,
+  unplaced: 0,
+  holes: 0,
+  regions: 1,
+  example,
 });
 
 /** @param {number} cells */
@@ -280,12 +291,55 @@ export const SCENES = {
   }),
   /** Nothing has ever started. */
   empty: () => ({
-    health: health({ verdict: "attention", bootstrapped: false, heard: null, cluster_id: null, checks: [] }),
+    health: health({
+      verdict: "attention",
+      bootstrapped: false,
+      heard: null,
+      cluster_id: null,
+      checks: [
+        check({
+          code: "NOT_BOOTSTRAPPED",
+          severity: "attention",
+          count: 1,
+          bytes: null,
+          since_ms: null,
+          oldest_ms: null,
+          summary: "no store has ever started here",
+          cause: null,
+          subjects: [],
+          more: 0,
+          next: ["store --pd 127.0.0.1:2379 --addr 127.0.0.1:20160 --data-dir store-1"],
+        }),
+      ],
+    }),
     stats: { as_of_ms: now(), figures: [] },
     stores: { as_of_ms: now(), rows: [] },
     operators: { as_of_ms: now(), rows: [] },
-    members: { ...members(), changes: [], safe_points: [], timestamps: null },
-    map: { ...map(0), keys: ["", ""] },
+    members: { ...members(), leads_since_ms: null, changes: [], safe_points: [], timestamps: null },
+    // As the real one: what does not exist has no map.
+    refused: { map: [503, { code: "NOT_BOOTSTRAPPED", message: "no store has ever started here" }] },
+  }),
+  /** Two disks are full, and two repairs are blocked, for no cause that is named. */
+  alike: () => ({
+    ...SCENES.degraded(),
+    health: health({
+      verdict: "blocked",
+      checks: [1, 2, 1].map((id, at) =>
+        check({
+          code: at < 2 ? "STORE_LOW_SPACE" : "REPAIR_BLOCKED",
+          severity: "attention",
+          count: 1,
+          bytes: null,
+          oldest_ms: null,
+          summary: at < 2 ? `the disk of store ${id} is nearly full` : "no store can take a replica",
+          cause: null,
+          subjects: at < 2 ? [{ store: id }] : [],
+          more: 0,
+          next: [],
+        }),
+      ).flatMap((it) => (it.code === "REPAIR_BLOCKED" ? [it, { ...it, summary: "scheduling is halted" }] : [it])),
+    }),
+    map: { ...map(1_500), trouble: Object.fromEntries(Array.from({ length: 300 }, (_, at) => [at, trouble(at)])) },
   }),
   /** The server has no room. */
   shedding: () => ({ ...SCENES.degraded(), shed: true }),

@@ -17,6 +17,7 @@ export async function ugly(browser) {
       await odd(await browser.newContext({ viewport: { width, height: 800 }, colorScheme }), server, width);
     }
     await many(await browser.newContext({ viewport: { width: 1440, height: 900 } }), server);
+    await alike(await browser.newContext({ viewport: { width: 360, height: 800 } }), server);
     await empty(await browser.newContext({ viewport: { width: 360, height: 800 } }), server);
     await shedding(await browser.newContext(), server);
     await version(await browser.newContext(), server);
@@ -80,12 +81,53 @@ async function many(context, server) {
   await context.close();
 }
 
+/** Checks of one code are a line each; the table of cells says how many it leaves out; numbers keep their heads. */
+async function alike(context, server) {
+  server.state.scene = "alike";
+  const watched = await open(context, server.url);
+  const { page } = watched;
+  await tells(page, "#verdict", /blocked/);
+  await page.waitForFunction(() => document.querySelectorAll(".cause").length === 4);
+  assert.deepEqual(await page.locator(".cause .summary").allTextContents(), [
+    "the disk of store 1 is nearly full",
+    "the disk of store 2 is nearly full",
+    "no store can take a replica",
+    "scheduling is halted",
+  ]);
+  assert.deepEqual(await page.locator(".cause").evaluateAll((all) => all.map((it) => it.dataset.open)), [
+    "#/store/1",
+    "#/store/2",
+    undefined,
+    undefined,
+  ]);
+  await accessible(page, "alike");
+  await go(page, "keys");
+  await tells(page, "main caption", /^The first 100 of 300 cells in trouble/);
+  await go(page, "members");
+  await tells(page, "main", /pd-1 leads term 7 since \d\d:\d\d:\d\d UTC \(10 m/);
+  for (const [place, head] of [
+    ["members", "Without a leader"],
+    ["store/1", "Rate"],
+  ]) {
+    await go(page, place);
+    const shown = await page
+      .locator(`td[data-head="${head}"]`)
+      .first()
+      .evaluate((it) => getComputedStyle(it, "::before").content);
+    assert.match(shown, new RegExp(head), `${place}: a number without its head`);
+  }
+  await quiet(watched, "alike");
+  await context.close();
+}
+
 /** Nothing has started: each page says why it is empty, and what to type. */
 async function empty(context, server) {
   server.state.scene = "empty";
   const watched = await open(context, server.url);
   const { page } = watched;
-  await tells(page, "main code", /store --pd http:\/\/127\.0\.0\.1:\d+ --addr/);
+  await tells(page, ".cause code", /^store --pd 127\.0\.0\.1:2379 --addr/);
+  assert.equal(await page.locator("main .command").count(), 1, "one command, by who knows the address");
+  assert.doesNotMatch(await page.locator(".cause").textContent(), /unknown|oldest/);
   await shoot(page, "empty-overview-360");
   for (const place of ["stores", "operators", "keys", "members"]) {
     await go(page, place);

@@ -10,8 +10,8 @@ import { heatValue } from "../draw/strip.js";
 /** @typedef {import("../types.d.ts").KeyMap} KeyMap */
 /** @typedef {import("./keys.js").Shown} Shown */
 
-/** tikv/pd's own API, from where the page's lies: beside the page, not below it. */
-const V1 = "../../../../pd/api/v1/";
+/** tikv/pd's own API lies beside ours, below the same place of the page: a proxy has one rule for both. */
+const V1 = "../v1/";
 /** Regions of a cell that are listed. */
 const REGIONS_SHOWN = 50;
 
@@ -69,12 +69,12 @@ function words({ map, heat }, at, metric) {
     : `led by several stores, the first of them ${share(map.leader_permille[at])}`;
   return [
     `Cell ${count(at + 1)} of ${count(map.regions.length)}: keys ${key(map.keys[at])} to ${key(map.keys[at + 1], "end")}`,
-    `${count(map.regions[at])} regions, ${bytes(map.bytes[at])}`,
+    `${some(map.regions[at], "region")}, ${bytes(map.bytes[at])}`,
     leader,
     `${metric} ${number(heatValue(heat[at], lane), lane.unit)}`,
     `rule ${map.rules[map.rule[at]] ?? "not known"}`,
     trouble ? `trouble: ${trouble}` : "no trouble",
-    map.ops[at] ? `${count(map.ops[at])} operators` : "no operator",
+    map.ops[at] ? some(map.ops[at], "operator") : "no operator",
   ].join(" · ");
 }
 

@@ -9,7 +9,7 @@ import { number, troubles } from "./keys-cell.js";
 
 /** @typedef {import("./keys.js").Shown} Shown */
 
-/** Rows of the table . */
+/** Rows of the table. */
 const HOT_ROWS = 20;
 const TROUBLE_ROWS = 100;
 /** A cell below this share of the hottest one's step of the scale is not hot. */
@@ -37,6 +37,13 @@ export function stretches({ map, heat }) {
   }
   hot.sort((a, b) => peak(b) - peak(a) || a.from - b.from);
   return [...bad, ...hot.slice(0, HOT_ROWS)];
+}
+
+/** What the table has of all there is. @param {Shown | null} shown */
+function told(shown) {
+  const bad = Object.keys(shown?.map.trouble ?? {}).length;
+  const cells = bad > TROUBLE_ROWS ? `The first ${count(TROUBLE_ROWS)} of ${count(bad)} cells in trouble` : "All trouble";
+  return `${cells} and the hottest stretches`;
 }
 
 /** The strip for those who do not see it. @param {import("../lib/dom.js").Signal<Shown | null>} shown @param {import("../lib/dom.js").Signal<number>} cursor @param {"write" | "read"} metric */
@@ -98,7 +105,7 @@ export function twin(shown, cursor, metric) {
       h(
         "table",
         { class: "rows" },
-        h("caption", null, "All trouble and the hottest stretches"),
+        h("caption", null, () => told(shown.value)),
         h("thead", null, h("tr", null, ...heads)),
         body,
       ),

@@ -5,7 +5,7 @@ import { share } from "../lib/format.js";
 import { key, keyHex } from "../keytext.js";
 import { choice, format, parse, withParameters } from "../lib/router.js";
 import { ask } from "../lib/stream.js";
-import { link, stores } from "../live.js";
+import { health, link, stores } from "../live.js";
 import { ago, empty, panel, skeleton, trouble } from "../parts.js";
 import { HEIGHT, LANES, decodeHeat, draw, heatColour, storeColour } from "../draw/strip.js";
 import { gestures } from "../draw/gestures.js";
@@ -43,7 +43,11 @@ export function page(place, wrong) {
   const range = signal({ start: hex(place, "start"), end: hex(place, "end") });
 
   const stop = new AbortController();
+  let asked = false;
   const load = async () => {
+    // Before the first store there is no map: asking for one is an error, and nothing is wrong.
+    if (health.peek()?.bootstrapped === false) return;
+    asked = true;
     const { start, end } = range.peek();
     const cells = matchMedia("(max-width: 640px)").matches ? CELLS[0] : CELLS[1];
     try {
@@ -69,7 +73,8 @@ export function page(place, wrong) {
       if (!stop.signal.aborted) error.value = failure;
     }
   };
-  load();
+  // The first look waits for the verdict, which says whether there is anything.
+  effect(() => void (health.value && !asked && load()));
   const timer = setInterval(() => document.hidden || link.peek() === "paused" || load(), AGAIN_MS);
   let resting = 0;
   onEnd(() => {
@@ -100,6 +105,8 @@ export function page(place, wrong) {
     load();
   };
 
+  const none = () =>
+    shown.value ? total(shown.value.map) === 0 : !error.value && health.value?.bootstrapped === false;
   const strip = lanes(shown, view, cursor, picked, look, metric);
   return [
     controls(
@@ -112,11 +119,8 @@ export function page(place, wrong) {
     ),
     panel(
       "Strip",
-      () => (error.value ? trouble(error.value, load) : shown.value ? "" : skeleton()),
-      () =>
-        shown.value && total(shown.value.map) === 0
-          ? empty("No Region is known yet: the first store brings the first one.")
-          : "",
+      () => (error.value ? trouble(error.value, load) : shown.value || none() ? "" : skeleton()),
+      () => (none() ? empty("No Region is known yet: the first store brings the first one.") : ""),
       strip,
       h("p", { class: "quiet" }, () =>
         shown.value

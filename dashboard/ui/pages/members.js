@@ -95,7 +95,7 @@ function table() {
           null,
           h("strong", null, it.leader),
           ` leads term ${count(it.term)}`,
-          it.changes[0] ? [" since ", since(it.changes[0].at_ms)] : "",
+          it.leads_since_ms ? [" since ", since(it.leads_since_ms)] : "",
           ".",
         )
       : h("p", null, h("strong", null, "Nobody leads"), " since ", since(it.no_leader_since_ms), ".");
@@ -161,8 +161,8 @@ function changes() {
         null,
         h("th", { scope: "row" }, since(it.at_ms)),
         h("td", null, `${it.from ?? "nobody"} → ${it.to ?? "nobody"}`),
-        h("td", { class: "number" }, count(it.term)),
-        h("td", { class: "number" }, it.gap_ms === null ? "?" : span(it.gap_ms)),
+        h("td", { class: "number", "data-head": "Term" }, count(it.term)),
+        h("td", { class: "number", "data-head": "Without a leader" }, it.gap_ms === null ? "?" : span(it.gap_ms)),
       );
     },
   );
@@ -193,8 +193,8 @@ function safePoints() {
         "tr",
         null,
         h("th", { scope: "row" }, item.peek().service),
-        h("td", { class: "number" }, () => String(item.value.value)),
-        h("td", { class: "number" }, () => (known(item.value.age_ms) ? span(item.value.age_ms) : "?")),
+        h("td", { class: "number", "data-head": "Safe point" }, () => String(item.value.value)),
+        h("td", { class: "number", "data-head": "Age" }, () => (known(item.value.age_ms) ? span(item.value.age_ms) : "?")),
       ),
   );
   const heads = ["Service", "Safe point", "Age"].map((text, at) =>

@@ -1,7 +1,7 @@
 // Operators: what runs with its present step, what waits and for what, what has ended and how. A click on a value filters.
 
-import { each, h } from "../lib/dom.js";
-import { some, span } from "../lib/format.js";
+import { each, h, signal } from "../lib/dom.js";
+import { count, some, span } from "../lib/format.js";
 import { format, parse, withParameters } from "../lib/router.js";
 import { now, operators } from "../live.js";
 import { ago, empty, panel, regionLink, skeleton, state, command } from "../parts.js";
@@ -10,8 +10,8 @@ import { ago, empty, panel, regionLink, skeleton, state, command } from "../part
 /** @typedef {import("../lib/dom.js").Signal<OperatorRow>} Item */
 /** @typedef {import("../lib/router.js").Place} Place */
 
-/** Rows of ended operators that are built. */
-const ENDED_SHOWN = 200;
+/** Rows that are built at first; one more click builds as many again. */
+const WINDOW = 50;
 /** What can be filtered by. */
 const FILTERS = /** @type {const} */ (["kind", "desc", "store", "region", "state"]);
 
@@ -51,7 +51,7 @@ export function page(place, wrong) {
     ),
     part(
       "Ended",
-      () => others().slice(0, ENDED_SHOWN),
+      others,
       "No operator has ended since this leader began.",
       ["Region", "What for", "How", "Took", "When"],
       ended,
@@ -101,9 +101,10 @@ function filter(name, value, text = String(value)) {
 /** @param {string} name @param {() => OperatorRow[]} read @param {string} none @param {string[]} heads @param {(item: Item) => HTMLElement[]} cells */
 function part(name, read, none, heads, cells) {
   const body = h("tbody", null);
+  const size = signal(WINDOW);
   each(
     body,
-    read,
+    () => read().slice(0, size.value),
     (row) => row.id,
     (item) =>
       h(
@@ -124,7 +125,15 @@ function part(name, read, none, heads, cells) {
     h("thead", null, h("tr", null, ...heads.map((text) => h("th", { scope: "col" }, text)))),
     body,
   );
-  return panel(name, () => (!operators.value ? skeleton() : read().length ? "" : empty(none)), table);
+  const more = () =>
+    read().length > size.value
+      ? h(
+          "button",
+          { type: "button", onclick: () => (size.value += WINDOW) },
+          `show ${count(Math.min(WINDOW, read().length - size.value))} more of ${count(read().length)}`,
+        )
+      : "";
+  return panel(name, () => (!operators.value ? skeleton() : read().length ? "" : empty(none)), table, more);
 }
 
 /** @param {Item} item */

@@ -2,7 +2,7 @@
 
 import { each, effect, h } from "../lib/dom.js";
 import { bytes, count, share, span } from "../lib/format.js";
-import { health, stats, stores } from "../live.js";
+import { health, now, stats, stores } from "../live.js";
 import {
   bar,
   command,
@@ -19,10 +19,13 @@ import {
 
 /** @typedef {import("../types.d.ts").Check} Check */
 /** @typedef {import("../types.d.ts").Figure} Figure */
-/** @typedef {import("../lib/dom.js").Signal<Check>} CheckSignal */
+/** @typedef {Check & {row: string}} Line */
+/** @typedef {import("../lib/dom.js").Signal<Line>} CheckSignal */
 
 /** Subjects that are named on the line itself. */
 const SUBJECTS_SHOWN = 6;
+/** Ages that are taken a moment apart differ by so much. */
+const SAME_AGE_MS = 5_000;
 /** Stores shown at a glance; the Stores page has all. */
 const STORES_SHOWN = 24;
 
@@ -37,13 +40,12 @@ function causes() {
   const list = h("ul", { class: "causes" });
   each(
     list,
-    () => health.value?.checks ?? [],
-    (it) => `${it.code} ${subjectText(it.cause?.subject)}`,
+    () => lines(health.value?.checks ?? []),
+    (it) => it.row,
     cause,
   );
   const quiet = () => {
     if (!health.value) return skeleton();
-    if (health.value.bootstrapped === false) return firstStore();
     if (health.value.checks.length) return "";
     return empty(
       health.value.verdict === "ok" ? "Nothing is wrong: every check passes." : "No check tells more than the verdict.",
@@ -52,10 +54,28 @@ function causes() {
   return panel("Causes", list, quiet);
 }
 
+/**
+ * Each check with the name of its line. Several checks may have one code and one cause, or none: the first subject tells
+ * them apart, and where that is the same, too, their order.
+ * @param {Check[]} checks @returns {Line[]}
+ */
+export function lines(checks) {
+  const plain = (/** @type {Check} */ it) => `${it.code} ${subjectText(it.cause?.subject)}`.trim();
+  const alike = (/** @type {Check} */ it) => checks.filter((other) => plain(other) === plain(it)).length;
+  /** @type {Map<string, number>} */
+  const taken = new Map();
+  return checks.map((check) => {
+    const name = alike(check) > 1 ? `${plain(check)} ${subjectText(check.subjects[0])}` : plain(check);
+    const times = (taken.get(name) ?? 0) + 1;
+    taken.set(name, times);
+    return { ...check, row: times > 1 ? `${name} ${times}` : name };
+  });
+}
+
 /** One cause: what, how many, since when, whose fault, what to type. @param {CheckSignal} check */
 function cause(check) {
   const first = check.peek();
-  const place = subjectPlace(first.cause?.subject) ?? subjectPlace(first.subjects[0]);
+  const place = () => subjectPlace(check.value.cause?.subject) ?? subjectPlace(check.value.subjects[0]);
   const meta = () => {
     const it = check.value;
     const parts = [];
@@ -68,7 +88,10 @@ function cause(check) {
   };
   const age = () => {
     const it = check.value;
-    return ["since ", since(it.since_ms), ...(it.oldest_ms ? [` · oldest ${span(it.oldest_ms)}`] : [])];
+    if (!it.since_ms) return it.oldest_ms ? [" · oldest ", span(it.oldest_ms)] : [];
+    // Where the oldest is as old as the whole, it is the same fact.
+    const older = it.oldest_ms && Math.abs(now.peek() - it.since_ms - it.oldest_ms) > SAME_AGE_MS;
+    return [" · since ", since(it.since_ms), ...(older ? [` · oldest ${span(it.oldest_ms)}`] : [])];
   };
   const named = () => {
     const it = check.value;
@@ -85,7 +108,7 @@ function cause(check) {
     {
       class: "cause",
       tabindex: "-1",
-      "data-row": `${first.code} ${subjectText(first.cause?.subject)}`,
+      "data-row": first.row,
       "data-severity": () => check.value.severity,
       "data-open": place,
       "data-why": place,
@@ -96,28 +119,12 @@ function cause(check) {
       { class: "head" },
       mark(() => check.value.severity),
       h("span", { class: "word" }, () => check.value.severity),
-      place
-        ? h("a", { class: "summary", href: place }, () => check.value.summary)
-        : h("strong", { class: "summary" }, () => check.value.summary),
+      // Without a place it is a link to nowhere, which is plain text.
+      h("a", { class: "summary", href: place }, () => check.value.summary),
     ),
-    h("p", { class: "meta" }, meta, " · ", age, muted),
+    h("p", { class: "meta" }, meta, age, muted),
     h("p", { class: "subjects" }, named),
     h("div", { class: "next" }, () => check.value.next.map(command)),
-  );
-}
-
-/** What to do before there is a cluster. */
-function firstStore() {
-  return h(
-    "div",
-    { class: "first" },
-    h(
-      "p",
-      null,
-      h("strong", null, "The cluster is not bootstrapped: "),
-      "the first store does that. Start one where its data shall lie:",
-    ),
-    command(`store --pd ${location.origin} --addr 127.0.0.1:20160 --data-dir ./store-1`),
   );
 }
 

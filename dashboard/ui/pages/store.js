@@ -1,4 +1,4 @@
-// One Store: why it is as it is, what it holds, what its loss would mean, and the operators that touch it.
+// One Store: why it is as it is, what it holds, and the operators that touch it.
 
 import { each, h } from "../lib/dom.js";
 import { bytes, count, span } from "../lib/format.js";
@@ -22,7 +22,6 @@ export function page(place) {
   return [
     whyPanel(asked("store", place.argument), place.parameters.has("why")),
     facts(id, row),
-    blast(row),
     limits(row),
     moves(id),
     commands(id, row),
@@ -118,24 +117,6 @@ function facts(id, row) {
 }
 
 /** @param {() => StoreRow | null} row */
-function blast(row) {
-  const text = () => {
-    const it = row()?.blast;
-    if (!it) return empty("Not known yet.");
-    return h(
-      "p",
-      null,
-      "If it goes now: ",
-      h("b", { class: "count" }, count(it.lost)),
-      " regions lost, ",
-      h("b", { class: "count" }, count(it.last_replica)),
-      " on one replica.",
-    );
-  };
-  return panel("Blast radius", text);
-}
-
-/** @param {() => StoreRow | null} row */
 function limits(row) {
   const body = h("tbody", null);
   each(
@@ -147,10 +128,10 @@ function limits(row) {
         "tr",
         null,
         h("th", { scope: "row" }, item.peek().kind),
-        h("td", { class: "number" }, () =>
+        h("td", { class: "number", "data-head": "Rate" }, () =>
           item.value.rate === null ? "no limit" : `${count(item.value.rate)} a minute`,
         ),
-        h("td", { class: "number" }, () => count(item.value.refused)),
+        h("td", { class: "number", "data-head": "Refused in this term" }, () => count(item.value.refused)),
       ),
   );
   const heads = [

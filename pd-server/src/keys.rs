@@ -19,8 +19,18 @@ pub const TXN_SAFE_POINT: &[u8] = b"/tidb/store/gcworker/saved_safe_point";
 
 /// Whether a key is about members of the group, whichever the cluster: their records, facts, and those that were removed.
 pub fn is_about_members(key: &[u8]) -> bool {
-    let path = key.strip_prefix(b"/pd/").and_then(|rest| rest.splitn(2, |byte| *byte == b'/').nth(1));
-    path.is_some_and(|path| path.starts_with(b"member/") || path.starts_with(b"removed_member/"))
+    path(key).is_some_and(|path| path.starts_with(b"member/") || path.starts_with(b"removed_member/"))
+}
+
+/// Whether a key is the replicated configuration or its record, whichever the cluster; or the cluster's id, without which
+/// they are not found.
+pub fn is_about_config(key: &[u8]) -> bool {
+    key == CLUSTER_ID || path(key).is_some_and(|path| path == b"config" || path == b"config/record")
+}
+
+/// What stands behind the root of a cluster.
+fn path(key: &[u8]) -> Option<&[u8]> {
+    key.strip_prefix(b"/pd/").and_then(|rest| rest.splitn(2, |byte| *byte == b'/').nth(1))
 }
 
 /// The keys under the root of one cluster, `/pd/{cluster id}`.
@@ -347,6 +357,17 @@ mod tests {
             [keys.leader(), keys.store(1), "/pd/member/1".into(), "/pd/1/members".into(), Bytes::new()]
         {
             assert!(!is_about_members(&other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_about_the_configuration_is_told_by_the_path() {
+        let keys = Keys::new(u64::MAX);
+        for about in [keys.config(), keys.config_record(), Bytes::from_static(CLUSTER_ID)] {
+            assert!(is_about_config(&about), "{about:?}");
+        }
+        for other in [keys.config_end(), keys.store(1), "/pd/config".into(), "/pd/1/config/x".into()] {
+            assert!(!is_about_config(&other), "{other:?}");
         }
     }
 

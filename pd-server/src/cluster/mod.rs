@@ -3,6 +3,7 @@
 
 mod bootstrap;
 mod buckets;
+mod clock;
 mod load;
 mod min_resolved;
 mod node_states;
@@ -17,6 +18,7 @@ mod streams;
 mod tenure;
 pub(crate) mod text;
 mod version;
+mod weights;
 pub(crate) mod wire;
 
 use std::sync::Arc;
@@ -25,7 +27,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use prost::Message;
 use proto::{metapb, pdpb};
-use scheduler::{OperatorEvent, Planner, RegionEpoch, RegionId, SplitGrant, StoreSummary, Time};
+use scheduler::{OperatorEvent, Planner, RegionEpoch, RegionId, SplitGrant, StoreId, StoreSummary, Time};
 use semver::Version;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -36,7 +38,7 @@ pub use buckets::{Buckets, Reported};
 pub use load::{Depth, LoadView};
 pub use min_resolved::MinResolvedView;
 pub use operators::{OperatorRecord, OperatorStatus};
-pub(crate) use owner::wall_clock_ns;
+pub(crate) use clock::wall_clock_ns;
 pub use requests::{
     AskOperator, AskSplit, CallError, HEARTBEATS_PER_BATCH_MAX, HeartbeatBatch, Reply, Request, StoreAnswer,
 };
@@ -68,6 +70,24 @@ pub struct Stores {
     pub cluster_version: Version,
 }
 
+impl Stores {
+    /// This store is there and not removed.
+    pub fn has(&self, id: u64) -> bool {
+        self.table.get(&id).is_some_and(|record| record.meta.node_state() != metapb::NodeState::Removed)
+    }
+
+    /// The ids of the stores that are not removed.
+    pub fn present(&self) -> Vec<u64> {
+        self.table.keys().copied().filter(|id| self.has(*id)).collect()
+    }
+
+    /// The greatest version of all stores that are not removed.
+    pub fn newest_version(&self) -> Option<Version> {
+        let present = self.table.values().map(|record| &record.meta).filter(|meta| self.has(meta.id));
+        present.filter_map(|meta| version::parse(&meta.version).ok()).max()
+    }
+}
+
 /// The way to a running cluster owner. Its thread ends when this is dropped or the tenure is over.
 pub struct Cluster {
     requests: mpsc::Sender<Request>,
@@ -76,13 +96,15 @@ pub struct Cluster {
     stores: Arc<ArcSwap<Stores>>,
     online: Online,
     owner_load: Arc<OwnerLoad>,
+    // One change of weights at a time, so that the planner learns them in their order.
+    weighing: tokio::sync::Mutex<()>,
     _over: DropGuard,
 }
 
 impl Cluster {
     /// Loads what is kept of the cluster and starts its owner. `None` before it is bootstrapped.
     ///
-    /// `over` ends it; if the owner dies of a defect, `over` is cancelled by it.
+    /// It reads the disk, so it is called on a thread that may wait, of a runtime. `over` ends it; if the owner dies of a defect, `over` is cancelled by it.
     fn start(
         pd: &Pd,
         term: Term,
@@ -102,6 +124,8 @@ impl Cluster {
         // Before the settings are read: what changes meanwhile is told.
         let changes = pd.online.changes();
         let settings = pd.online.now();
+        let weights = stores.iter().map(|meta| (StoreId(meta.id), weights::load(&pd.kv, keys, meta.id)));
+        let weights = weights.collect();
         let planner = Planner::new(settings.planner_config(), seed, Time(0));
         let regions = Routes::new(planner.reader(), first);
         let book = StoreBook::new(stores, cluster_version.clone());
@@ -113,19 +137,20 @@ impl Cluster {
         let owner = Owner::new(Parts {
             planner,
             book,
+            weights,
             min_resolved,
             stores: Arc::clone(&stores),
             errands: Errands {
                 runtime: tokio::runtime::Handle::current(),
                 kv: pd.kv.clone(),
                 ids: pd.ids.clone(),
+                online: pd.online.clone(),
                 term,
                 keys: keys.clone(),
                 requests: requests.clone(),
             },
             metrics: Arc::clone(metrics),
             cluster_id: pd.cluster_id(),
-            online: pd.online.clone(),
             load: Arc::clone(&owner_load),
         });
         spawn_owner(owner, asked, batches, over.clone())?;
@@ -137,6 +162,7 @@ impl Cluster {
             stores,
             online: pd.online.clone(),
             owner_load,
+            weighing: tokio::sync::Mutex::default(),
             _over: over.clone().drop_guard(),
         }))
     }
@@ -161,7 +187,7 @@ impl Cluster {
         self.online.now().max_store_down_time()
     }
 
-    /// Returns once the owner plans by the newest configuration, or its tenure is over.
+    /// Returns once the owner plans by the configuration that was read last, or its tenure is over.
     pub async fn reconfigured(&self) {
         let (done, answer) = oneshot::channel();
         if self.requests.send(Request::Reconfigure(Some(done))).await.is_ok() {

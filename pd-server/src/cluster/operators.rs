@@ -1,6 +1,6 @@
 //! Operators as people see them: with the times of the wall clock, and after their end.
 
-use scheduler::{EndReason, OperatorId, OperatorRequest, OperatorView, RegionId, StoreWeights, Time};
+use scheduler::{EndReason, OperatorId, OperatorRequest, OperatorView, RegionId, Time};
 
 use super::Cluster;
 use super::requests::{AskOperator, CallError, Request};
@@ -78,10 +78,5 @@ impl Cluster {
     /// Of each Region the last operator that ended within ten minutes, newest first.
     pub async fn operator_records(&self) -> Result<Vec<OperatorRecord>, CallError> {
         self.ask(Request::OperatorRecords).await
-    }
-
-    /// The weights of a store were written: returns what is kept now, once the planner goes by it.
-    pub async fn store_weights_written(&self, store: u64) -> Result<StoreWeights, CallError> {
-        self.call(|reply| Request::StoreWeights { store, reply }).await
     }
 }

@@ -4,13 +4,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use proto::pdpb::{self, ErrorType, RegionHeartbeatResponse};
 use scheduler::{
     Effect, IdRange, OperatorId, OperatorView, Planner, Refusal, SplitGrant, StoreEvent, StoreId,
-    StoreWeights, Time, Weight,
+    StoreWeights, Time,
 };
 use semver::Version;
 use tokio::sync::mpsc;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::Stores;
+use super::clock::wall_clock_ns;
 use super::load::OwnerLoad;
 use super::min_resolved::MinResolved;
 use super::node_states::Fill;
@@ -34,7 +35,7 @@ use crate::ids::Ids;
 use crate::keys::{self, Keys};
 use crate::leadership::Term;
 use crate::metrics::Metrics;
-use crate::state::{Kv, KvError, Op, Txn};
+use crate::state::{Kv, Op, Txn};
 
 /// Events handled before the loop looks at the other kinds again.
 const ROUND_REQUESTS: usize = 256;
@@ -53,12 +54,13 @@ const IDS_RETRY: Duration = Duration::from_millis(200);
 pub(super) struct Parts {
     pub planner: Planner,
     pub book: StoreBook,
+    /// The weights of the stores in the book.
+    pub weights: Vec<(StoreId, StoreWeights)>,
     pub min_resolved: MinResolved,
     pub stores: Arc<ArcSwap<Stores>>,
     pub errands: Errands,
     pub metrics: Arc<Metrics>,
     pub cluster_id: u64,
-    pub online: Online,
     pub load: Arc<OwnerLoad>,
 }
 
@@ -67,6 +69,7 @@ pub(super) struct Errands {
     pub runtime: tokio::runtime::Handle,
     pub kv: Kv,
     pub ids: Ids,
+    pub online: Online,
     pub term: Term,
     pub keys: Keys,
     /// The way back.
@@ -89,7 +92,6 @@ pub(super) struct Owner {
     errands: Errands,
     metrics: Arc<Metrics>,
     cluster_id: u64,
-    online: Online,
     /// The cluster version that the configuration had when it was looked at last.
     configured_version: Version,
     load: Arc<OwnerLoad>,
@@ -104,8 +106,9 @@ enum Waiting {
 
 impl Owner {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { planner, book, min_resolved, stores, errands, metrics, cluster_id, online, load } = parts;
-        Self {
+        let Parts { planner, book, weights, min_resolved, stores, errands, metrics, cluster_id, load } =
+            parts;
+        let mut owner = Self {
             planner,
             book,
             writes: StoreWrites::default(),
@@ -116,14 +119,22 @@ impl Owner {
             waiting: VecDeque::new(),
             ids_in_flight: false,
             stores,
-            errands,
             metrics,
             cluster_id,
-            configured_version: online.now().cluster_version(),
-            online,
+            configured_version: errands.online.now().cluster_version(),
+            errands,
             load,
             began: Instant::now(),
+        };
+        for record in owner.book.table().clone().values() {
+            owner.tell_planner(&record.meta);
         }
+        for (store, weights) in weights {
+            if let Err(refusal) = owner.weigh(store, weights) {
+                warn!(store = store.0, %refusal, "the planner cannot take this store's weights");
+            }
+        }
+        owner
     }
 
     /// The loop; returns when the tenure is over.
@@ -133,12 +144,6 @@ impl Owner {
         mut heartbeats: mpsc::Receiver<HeartbeatBatch>,
         over: CancellationToken,
     ) {
-        for record in self.book.table().clone().values() {
-            self.tell_planner(&record.meta);
-            if let Err(error) = self.load_weights(record.meta.id) {
-                warn!(store = record.meta.id, %error, "the store's weights cannot be read: they count as 1");
-            }
-        }
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         let mut node_states =
             tokio::time::interval_at(tokio::time::Instant::now() + NODE_STATES, NODE_STATES);
@@ -232,8 +237,8 @@ impl Owner {
                     let _ = reply.send(());
                 }
             }
-            Request::StoreWeights { store, reply } => {
-                let _ = reply.send(self.load_weights(store));
+            Request::StoreWeights { store, weights, reply } => {
+                let _ = reply.send(self.weigh(StoreId(store), weights).map_err(CallError::from));
             }
             Request::Plan(work) => work(&mut self.planner, now),
             Request::Summaries(reply) => {
@@ -344,11 +349,10 @@ impl Owner {
         }
     }
 
-    /// Goes by the newest configuration, whichever it is now.
+    /// Goes by the newest configuration that was read: who asks for this has seen to that.
     fn reconfigure(&mut self, now: Time) {
-        let settings = self.online.latest();
+        let settings = self.errands.online.now();
         self.planner.handle_config(now, settings.planner_config());
-        // What this owner wrote itself is in the book already, and may be newer than what the settings show.
         let version = settings.cluster_version();
         if version != self.configured_version {
             self.configured_version = version.clone();
@@ -357,22 +361,9 @@ impl Owner {
         }
     }
 
-    /// Tells the planner the weights of a store as they are kept.
-    fn load_weights(&mut self, store: u64) -> Result<StoreWeights, CallError> {
-        let (kv, keys) = (&self.errands.kv, &self.errands.keys);
-        let weight = |key: bytes::Bytes| -> Result<Weight, KvError> {
-            let Some(found) = kv.get(&key)? else { return Ok(Weight::default()) };
-            let text = String::from_utf8_lossy(&found.value).into_owned();
-            let weight =
-                text.parse().map_err(|_| KvError::Storage(format!("the weight {text:?} is no number")))?;
-            Ok(Weight::from_f64(weight))
-        };
-        let leader = weight(keys.store_leader_weight(store))?;
-        let region = weight(keys.store_region_weight(store))?;
-        let weights = StoreWeights { leader, region };
+    fn weigh(&mut self, store: StoreId, weights: StoreWeights) -> Result<(), Refusal> {
         let now = self.now();
-        self.planner.handle_store_weights(now, StoreId(store), weights)?;
-        Ok(weights)
+        self.planner.handle_store_weights(now, store, weights)
     }
 
     fn ask_split(&mut self, ask: AskSplit) {
@@ -463,12 +454,13 @@ impl Owner {
     fn write_next(&mut self) {
         let errands = &self.errands;
         let max_replicas = self.planner.config().max_replicas;
-        let Some(next) = self.writes.next(&self.book, &errands.kv, &errands.keys, max_replicas) else {
-            return;
-        };
-        let (kv, term, requests) = (errands.kv.clone(), errands.term, errands.requests.clone());
+        let Some(next) = self.writes.next(&self.book, &errands.keys, max_replicas) else { return };
+        let (kv, keys, term) = (errands.kv.clone(), errands.keys.clone(), errands.term);
+        let (online, requests) = (errands.online.clone(), errands.requests.clone());
         errands.runtime.spawn(async move {
-            let result = kv.txn(term, next.txn).await.map(|done| done.succeeded);
+            let result = next.write(&kv, term, keys).await;
+            // It may have raised the cluster version: whoever is answered afterwards is to see that.
+            online.refreshed().await;
             let _ = requests.send(Request::StoreWritten(result)).await;
         });
     }
@@ -491,7 +483,7 @@ impl Owner {
     /// Puts stores into service that are filled, or for which there is nothing to wait.
     fn judge_node_states(&mut self) {
         let now = self.now();
-        let preparing = self.online.now().duration("schedule.max-store-preparing-time");
+        let preparing = self.errands.online.now().duration("schedule.max-store-preparing-time");
         let fill = Fill {
             preparing_max_s: i64::try_from(preparing.as_secs()).unwrap_or(i64::MAX),
             regions: self.planner.reader().len(),
@@ -502,10 +494,4 @@ impl Owner {
             self.writes.push(Wish::Serve(id));
         }
     }
-}
-
-/// Nanoseconds since the epoch: for what people and stores read, never for decisions about order.
-pub(crate) fn wall_clock_ns() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -123,14 +123,16 @@ pub enum Request {
     },
     /// The last operator of each Region that ended not long ago, newest first.
     OperatorRecords(oneshot::Sender<Vec<OperatorRecord>>),
-    /// The configuration has changed; told once the owner goes by it.
+    /// The configuration that was read last has changed; told once the owner goes by it.
     Reconfigure(Option<oneshot::Sender<()>>),
     /// The weights of a store were written; told once the planner goes by them.
     StoreWeights {
         /// Which store.
         store: u64,
-        /// The weights as they are kept now.
-        reply: Reply<StoreWeights>,
+        /// What was written.
+        weights: StoreWeights,
+        /// Once the planner has them.
+        reply: Reply<()>,
     },
     /// Something to do with the planner between two events.
     Plan(PlannerWork),

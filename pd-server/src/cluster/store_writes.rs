@@ -16,6 +16,7 @@ use super::requests::{CallError, Reply, Request};
 pub use super::stores::LabelChange;
 use super::stores::{StoreBook, StoreRefusal};
 use crate::keys::Keys;
+use crate::leadership::Term;
 use crate::state::{Compare, Kv, KvError, Op, Txn};
 
 /// Changes that wait. A cluster has at most some thousands of stores and each registers once a start; beyond it the
@@ -81,6 +82,25 @@ impl Change {
             Change::Record(meta) | Change::Gone(meta) => meta,
         }
     }
+
+    /// Writes or deletes the record.
+    fn op(&self, keys: &Keys) -> Op {
+        match self {
+            Self::Record(meta) => Op::put(keys.store(meta.id), Bytes::from(meta.encode_to_vec())),
+            Self::Gone(meta) => Op::delete(keys.store(meta.id)),
+        }
+    }
+}
+
+impl Proposal {
+    /// Makes it durable; `false` when the configuration changed meanwhile.
+    pub async fn write(self, kv: &Kv, term: Term, keys: Keys) -> Result<bool, KvError> {
+        let mut txn = Txn::of(vec![self.op]);
+        if let Some(version) = self.version {
+            txn = kv.off_thread(move |kv| with_version(txn, &version, kv, &keys)).await?;
+        }
+        Ok(kv.txn(term, txn).await?.succeeded)
+    }
 }
 
 /// A change and who waits for it.
@@ -97,8 +117,9 @@ struct InFlight {
 
 /// What is to be proposed.
 pub struct Proposal {
-    /// The transaction.
-    pub txn: Txn,
+    op: Op,
+    /// The cluster version that comes with it, where it changes.
+    version: Option<Version>,
 }
 
 /// The queue of changes.
@@ -140,23 +161,19 @@ impl StoreWrites {
 
     /// The next proposal, if none is under way. Wishes that are refused, or that change nothing, are answered on the
     /// way.
-    pub fn next(&mut self, book: &StoreBook, kv: &Kv, keys: &Keys, max_replicas: usize) -> Option<Proposal> {
+    pub fn next(&mut self, book: &StoreBook, keys: &Keys, max_replicas: usize) -> Option<Proposal> {
         if self.in_flight.is_some() {
             return None;
         }
         // No other change came in between: what was decided still holds.
-        while let Some(decided) = self.again.take().or_else(|| self.take_decided(book, max_replicas)) {
-            let version = book.version_with(decided.change.meta());
-            let raised = (version != *book.cluster_version()).then_some(&version);
-            match transaction(&decided.change, raised, kv, keys) {
-                Ok(txn) => {
-                    self.in_flight = Some(InFlight { decided, version });
-                    return Some(Proposal { txn });
-                }
-                Err(error) => answer(decided.reply, Err(error.into())),
-            }
-        }
-        None
+        let decided = self.again.take().or_else(|| self.take_decided(book, max_replicas))?;
+        let version = book.version_with(decided.change.meta());
+        let proposal = Proposal {
+            op: decided.change.op(keys),
+            version: (version != *book.cluster_version()).then(|| version.clone()),
+        };
+        self.in_flight = Some(InFlight { decided, version });
+        Some(proposal)
     }
 
     /// The next wish that comes to a change; answers the others on the way.
@@ -287,25 +304,19 @@ pub fn read_cluster_version(kv: &Kv, keys: &Keys) -> Result<Version, KvError> {
     }
 }
 
-/// Writes or deletes the record, and the cluster version with it where it changes. The rest of the configuration stays
-/// as it is.
-fn transaction(change: &Change, version: Option<&Version>, kv: &Kv, keys: &Keys) -> Result<Txn, KvError> {
-    let op = match change {
-        Change::Record(meta) => Op::put(keys.store(meta.id), Bytes::from(meta.encode_to_vec())),
-        Change::Gone(meta) => Op::delete(keys.store(meta.id)),
+/// Also writes the cluster version. The rest of the configuration stays as it is.
+fn with_version(txn: Txn, version: &Version, kv: &Kv, keys: &Keys) -> Result<Txn, KvError> {
+    let found = kv.get(&keys.config())?.map(|found| found.value);
+    let mut config: Map<String, Value> = match &found {
+        Some(value) => serde_json::from_slice(value)
+            .map_err(|error| KvError::Storage(format!("replicated configuration: {error}")))?,
+        None => Map::new(),
     };
-    let mut txn = Txn::of(vec![op]);
-    if let Some(version) = version {
-        let found = kv.get(&keys.config())?.map(|found| found.value);
-        let mut config: Map<String, Value> = match &found {
-            Some(value) => serde_json::from_slice(value)
-                .map_err(|error| KvError::Storage(format!("replicated configuration: {error}")))?,
-            None => Map::new(),
-        };
-        config.insert(CLUSTER_VERSION.to_owned(), Value::String(version.to_string()));
-        txn = txn
-            .when(Compare::unchanged(keys.config(), found))
-            .then(Op::put(keys.config(), Value::Object(config).to_string()));
-    }
-    Ok(txn)
+    // A person may have set a greater one since this was decided.
+    let set = config.get(CLUSTER_VERSION).and_then(Value::as_str).and_then(|text| Version::parse(text).ok());
+    let version = set.map_or(version.clone(), |set| set.max(version.clone()));
+    config.insert(CLUSTER_VERSION.to_owned(), Value::String(version.to_string()));
+    Ok(txn
+        .when(Compare::unchanged(keys.config(), found))
+        .then(Op::put(keys.config(), Value::Object(config).to_string())))
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tonic::Status;
 use tracing::{info, warn};
 
-use super::owner::wall_clock_ns;
+use super::clock::wall_clock_ns;
 use super::{Buckets, Cluster, bootstrap};
 use crate::config::{ChangeError, Draft, SettingError, Settings};
 use crate::grpc::header::{self, Refusal};
@@ -19,6 +19,7 @@ use crate::keys::Keys;
 use crate::leadership::{HOLD_MAX, Term};
 use crate::metrics::Metrics;
 use crate::pd::Pd;
+use crate::state::Kv;
 
 /// Pause before a tenure that could not begin is tried again.
 const RETRY: Duration = Duration::from_millis(100);
@@ -43,6 +44,7 @@ pub struct Tenure {
 }
 
 impl Tenure {
+    /// It reads the disk, so it is called on a thread that may wait, of a runtime.
     fn begin(pd: Arc<Pd>, term: Term, metrics: Arc<Metrics>) -> Result<Self, crate::state::KvError> {
         let cluster_id = pd.cluster_id();
         let keys = Keys::new(cluster_id);
@@ -99,7 +101,15 @@ impl Tenure {
         by: &str,
         edit: impl Fn(&mut Draft) -> Result<(), SettingError>,
     ) -> Result<Arc<Settings>, ChangeError> {
-        let settings = self.pd.online.change(self.term, by, edit).await?;
+        let stores = self.cluster.load().as_ref().map(|cluster| cluster.stores());
+        let judged = |draft: &mut Draft| {
+            edit(draft)?;
+            draft.judge_by_stores(
+                |id| stores.as_ref().is_some_and(|stores| stores.has(id)),
+                stores.as_ref().and_then(|stores| stores.newest_version()),
+            )
+        };
+        let settings = self.pd.online.change(self.term, by, judged).await?;
         if let Some(cluster) = self.cluster.load_full() {
             cluster.reconfigured().await;
         }
@@ -124,6 +134,7 @@ impl Tenure {
         let max_replicas = self.pd.online.now().max_replicas();
         let txn = bootstrap::transaction(&self.keys, self.cluster_id, max_replicas, now_ns, &store, &region);
         let done = self.pd.kv.txn(self.term, txn).await.map_err(super::CallError::from)?;
+        // Reads the disk here: once in the life of a cluster, and a caller that gives up does not interrupt it.
         let cluster = Cluster::start(&self.pd, self.term, &self.keys, &self.metrics, &self.over)
             .map_err(super::CallError::from)?;
         self.cluster.store(cluster.map(Arc::new));
@@ -206,8 +217,11 @@ async fn follow(
             if state.ready {
                 // First what all work by, for a group that has no configuration yet.
                 let begun = match pd.online.seed(state.term).await {
-                    Ok(()) => Tenure::begin(Arc::clone(&pd), state.term, Arc::clone(&metrics))
-                        .map_err(ChangeError::from),
+                    Ok(()) => {
+                        let (leader, term, metrics) = (Arc::clone(&pd), state.term, Arc::clone(&metrics));
+                        let begin = move |_: &Kv| Tenure::begin(leader, term, metrics);
+                        pd.kv.off_thread(begin).await.map_err(ChangeError::from)
+                    }
                     Err(error) => Err(error),
                 };
                 match begun {

@@ -12,9 +12,13 @@ use super::record::{Change, Temporary, caller};
 use super::setting::SettingError;
 use super::settings::{LabelProperty, SchedulerEntry, Settings, StoreLimit};
 use super::{document, own};
+use crate::COMPATIBLE_VERSION;
+use crate::cluster::parse_version;
 
 /// The configuration as it is to become. Reads as [`Settings`].
 pub struct Draft {
+    /// As it was.
+    before: Settings,
     settings: Settings,
     touched: BTreeSet<&'static str>,
     by: String,
@@ -31,7 +35,7 @@ impl Deref for Draft {
 
 impl Draft {
     pub(super) fn new(settings: Settings, by: &str, now_ms: u64) -> Self {
-        Self { settings, touched: BTreeSet::new(), by: caller(by), now_ms }
+        Self { before: settings.clone(), settings, touched: BTreeSet::new(), by: caller(by), now_ms }
     }
 
     /// Sets an item, by its whole name in JSON or by the last part of it.
@@ -53,7 +57,7 @@ impl Draft {
             return Ok(());
         }
         let value = item.accept(value)?;
-        if self.kept(name) == Some(&value) {
+        if self.is(name, &value) {
             return Ok(());
         }
         if self.settings.temporary(name).is_some() {
@@ -72,8 +76,12 @@ impl Draft {
             let name = format!("{section}.{name}");
             match (items::shown(&name), value) {
                 (Some(_), limits) if name == "schedule.store-limit" => self.set_limits(limits)?,
-                // What was read is sent back: nothing changes.
+                // What was read is sent back, as it is kept or as it is worked out: nothing changes.
                 (Some(item), _) if item.duty == Duty::Own && self.kept(&name) == Some(value) => {}
+                (Some(_), keys)
+                    if name == "schedule.max-merge-region-keys"
+                        && self.before.kept(&name) == Some(&Value::from(0))
+                        && keys.as_u64() == Some(self.before.max_merge_region_keys()) => {}
                 (Some(_), _) => self.set(&name, value)?,
                 (None, Value::Object(inner)) => self.set_section(&name, inner)?,
                 (None, _) => {}
@@ -112,7 +120,7 @@ impl Draft {
         self.put("cluster-version", Value::String(version.to_string()));
     }
 
-    /// Sets the limit of stores that have none of their own; 0 or more.
+    /// Sets the limit of stores that have none of their own; 0.001 or more.
     pub fn set_default_store_limit(&mut self, limit: StoreLimit) -> Result<(), SettingError> {
         let StoreLimit { add_peer, remove_peer } = limit;
         self.set("schedule.default-store-limit.add-peer", &Value::from(add_peer))?;
@@ -122,7 +130,7 @@ impl Draft {
     /// Gives a store a limit of its own.
     ///
     /// # Errors
-    /// Below 0, or too many stores have one.
+    /// Below 0.001, or too many stores have one.
     pub fn set_store_limit(&mut self, store: u64, limit: StoreLimit) -> Result<(), SettingError> {
         let mut limits = self.store_limits();
         limits.insert(store, limit);
@@ -170,6 +178,42 @@ impl Draft {
         }
     }
 
+    /// What must hold between items. Only where one of them is changed: a change is not to be refused for what it has
+    /// nothing to do with.
+    pub(super) fn check(&self) -> Result<(), SettingError> {
+        let touches = |names: [&str; 2]| names.iter().any(|name| self.touched.contains(name));
+        if touches(["replication.isolation-level", "replication.location-labels"]) {
+            self.settings.check_isolation()?;
+        }
+        if touches(["schedule.low-space-ratio", "schedule.high-space-ratio"]) {
+            self.settings.check_ratios()?;
+        }
+        Ok(())
+    }
+
+    /// What must hold by the stores that there are: limits are for those only, and the cluster version is none that would
+    /// keep all of them out.
+    pub(crate) fn judge_by_stores(
+        &self,
+        is_there: impl Fn(u64) -> bool,
+        newest: Option<Version>,
+    ) -> Result<(), SettingError> {
+        let before = self.before.store_limits();
+        for (store, limit) in self.store_limits() {
+            if before.get(&store) != Some(&limit) && !is_there(store) {
+                return Err(SettingError::NoStore(store));
+            }
+        }
+        let asked = self.cluster_version();
+        let most = parse_version(COMPATIBLE_VERSION).ok().into_iter().chain(newest).max();
+        match most {
+            Some(most) if asked > most && asked != self.before.cluster_version() => {
+                Err(SettingError::VersionAhead { asked, most })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// The names of what has changed; none if it is as before.
     pub(super) fn touched(&self) -> impl Iterator<Item = &'static str> {
         self.touched.iter().copied()
@@ -187,7 +231,7 @@ impl Draft {
         let limits: BTreeMap<u64, StoreLimit> =
             BTreeMap::deserialize(item.accept(limits)?).unwrap_or_default();
         for (store, limit) in limits {
-            if limit != self.store_limit(store) {
+            if limit != self.before.store_limit(store) {
                 self.set_store_limit(store, limit)?;
             }
         }
@@ -202,10 +246,16 @@ impl Draft {
         Ok(())
     }
 
+    /// The item has this value, and nothing else stands behind it.
+    fn is(&self, name: &str, value: &Value) -> bool {
+        self.kept(name) == Some(value) && !self.settings.unusable.contains_key(name)
+    }
+
     fn put(&mut self, name: &'static str, value: Value) {
-        if self.kept(name) == Some(&value) {
+        if self.is(name, &value) {
             return;
         }
+        self.settings.unusable.remove(name);
         document::put(&mut self.settings.kept, name, value);
         self.touched.insert(name);
         let change = Change { at_ms: self.now_ms, by: self.by.clone(), from_file: false };

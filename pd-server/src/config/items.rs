@@ -53,6 +53,13 @@ pub enum Duty {
 
 const TABLE: &str = include_str!("items.tsv");
 
+/// Longest value of an item, in bytes of JSON: enough for a list of labels or a URL.
+const BYTES_MAX: usize = 1 << 10;
+/// The same of a list with an entry for each store: some 3,000 stores with limits of their own.
+const STORE_LIST_BYTES_MAX: usize = 128 << 10;
+/// The same of other lists: hundreds of entries.
+const LIST_BYTES_MAX: usize = 16 << 10;
+
 static ITEMS: LazyLock<Vec<Item>> =
     LazyLock::new(|| TABLE.lines().filter(|line| !line.starts_with('#')).filter_map(parse).collect());
 
@@ -144,7 +151,21 @@ impl Item {
     fn check(&self, value: &Value) -> Result<Value, SettingError> {
         let value = own::form(self, value)?;
         self.range.check(self, &value)?;
+        let (found, max) = (value.to_string().len(), self.bytes_max());
+        if self.duty.is_replicated() && found > max {
+            return Err(SettingError::TooLong { item: self.short(), max, found });
+        }
         Ok(value)
+    }
+
+    /// Longest value of an item that is replicated, in bytes of JSON. All such items together make one record, written whole with each change: with these
+    /// bounds no item can make it so large that another cannot be changed any more.
+    pub fn bytes_max(&self) -> usize {
+        match self.shown {
+            Some("schedule.store-limit") => STORE_LIST_BYTES_MAX,
+            Some(_) | None if self.kind == Kind::Any => LIST_BYTES_MAX,
+            Some(_) | None => BYTES_MAX,
+        }
     }
 
     /// The first part of its name.
@@ -238,6 +259,34 @@ mod tests {
             }
             assert_eq!(item.accept(&item.default).as_ref(), Ok(&item.default), "{name}");
         }
+    }
+
+    #[test]
+    fn the_whole_is_bounded_whatever_is_set() {
+        // A number is written with at most 24 characters, a flag or a duration with fewer.
+        let most = |item: &Item| match item.kind {
+            Kind::Text | Kind::List | Kind::Array | Kind::Any => item.bytes_max(),
+            Kind::Flag
+            | Kind::Bool
+            | Kind::Whole
+            | Kind::Int
+            | Kind::Number
+            | Kind::Duration
+            | Kind::Size => 24,
+        };
+        let whole: usize = replicated().map(|(name, item)| name.len() + 8 + most(item)).sum();
+        assert!(whole < 256 << 10, "{whole} bytes");
+        for (name, value) in [
+            ("pd-server.metric-storage", serde_json::json!("x".repeat(1_023))),
+            ("replication-mode.dr-auto-sync.label-key", serde_json::json!("x".repeat(1_023))),
+            ("keyspace.pre-alloc", serde_json::json!(["x".repeat(1_021)])),
+            ("keyspace.meta-service-groups", serde_json::json!({"x": "x".repeat(16 << 10)})),
+            ("schedule.schedulers-v2", serde_json::json!([{"type": "x", "args": ["x".repeat(16 << 10)]}])),
+        ] {
+            let refused = shown(name).unwrap().accept(&value);
+            assert!(matches!(refused, Err(SettingError::TooLong { .. })), "{name}: {refused:?}");
+        }
+        assert!(shown("pd-server.metric-storage").unwrap().accept(&"x".repeat(1_022).into()).is_ok());
     }
 
     #[test]

@@ -8,8 +8,11 @@ mod document;
 mod draft;
 mod file;
 mod flags;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub mod items;
 mod kind;
+mod label;
 mod online;
 mod origin;
 mod own;

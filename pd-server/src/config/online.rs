@@ -27,6 +27,8 @@ use crate::state::{Compare, KeyRange, KeyValue, Kv, KvError, Op, Relation, Revis
 const ATTEMPTS_MAX: usize = 16;
 /// Pause before a state that cannot be read is read again.
 const RETRY: Duration = Duration::from_millis(200);
+/// Most bytes of a value in the log: a list may be long, and the whole of it is shown by `GET /pd/api/v1/config`.
+const LOGGED_BYTES_MAX: usize = 200;
 
 /// The way to the replicated configuration; cheap to clone.
 #[derive(Clone)]
@@ -84,7 +86,10 @@ impl Online {
                 changing: tokio::sync::Mutex::default(),
             }),
         };
-        online.refresh_or_warn();
+        // Nothing else runs yet; what fails here is told when it is followed.
+        if let Err(error) = online.refresh() {
+            warn!(%error, "the replicated configuration cannot be read yet");
+        }
         online
     }
 
@@ -93,10 +98,12 @@ impl Online {
         self.shared.current.load_full()
     }
 
-    /// The same, read anew: never older than what the caller knows to be applied here. Costs a read of the state.
-    pub fn latest(&self) -> Arc<Settings> {
-        self.refresh_or_warn();
-        self.now()
+    /// Returns once [`Online::now`] is not older than what the caller knows to be applied here. Changes through
+    /// [`Online::change`] and a new leader's [`Online::seed`] see to that themselves.
+    pub(crate) async fn refreshed(&self) {
+        if let Err(error) = self.read_anew().await {
+            warn!(%error, "the replicated configuration cannot be read; what was read last stays in force");
+        }
     }
 
     /// What this member's file says, by names in JSON.
@@ -111,39 +118,27 @@ impl Online {
 
     /// Follows the state until `stop`.
     pub(crate) async fn follow(self, stop: CancellationToken) {
-        stop.run_until_cancelled(async {
+        let mut written = self.shared.kv.config_changed();
+        let follow = async {
             loop {
-                if let Err(error) = self.follow_history().await {
-                    // The history was cut before us, or the state was replaced by a snapshot: begin anew from now.
-                    info!(%error, "the configuration is read anew");
-                    tokio::time::sleep(RETRY).await;
+                written.borrow_and_update();
+                let pause = match self.read_anew().await {
+                    Ok(()) => {
+                        let expiry = self.now().next_expiry_ms();
+                        expiry.map(|at| Duration::from_millis(at.saturating_sub(now_ms())))
+                    }
+                    Err(error) => {
+                        warn!(%error, "the replicated configuration cannot be read; what was read last stays in force");
+                        Some(RETRY)
+                    }
+                };
+                tokio::select! {
+                    changed = written.changed() => if changed.is_err() { return },
+                    () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
                 }
             }
-        })
-        .await;
-    }
-
-    async fn follow_history(&self) -> Result<(), KvError> {
-        let kv = &self.shared.kv;
-        let mut announced = kv.announced();
-        let keys = loop {
-            announced.borrow_and_update();
-            match kv.cluster_id() {
-                Some(id) => break Keys::new(id),
-                None if announced.changed().await.is_err() => std::future::pending().await,
-                None => {}
-            }
         };
-        let mut watch = kv.watch(range(&keys), None)?;
-        loop {
-            self.refresh_or_warn();
-            let expiry =
-                self.now().next_expiry_ms().map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
-            tokio::select! {
-                events = watch.next() => { events?; }
-                () = tokio::time::sleep(expiry.unwrap_or_default()), if expiry.is_some() => {}
-            }
-        }
+        stop.run_until_cancelled(follow).await;
     }
 
     /// Changes the configuration as leader of `term`. `edit` runs once more if another change was quicker. Returns once the
@@ -159,9 +154,8 @@ impl Online {
     ) -> Result<Arc<Settings>, ChangeError> {
         let shared = &*self.shared;
         let _one = shared.changing.lock().await;
-        let keys = self.keys()?;
         for _ in 0..ATTEMPTS_MAX {
-            let found = self.find(&keys)?;
+            let (keys, found) = self.found().await?;
             let now_ms = now_ms();
             let mut draft = Draft::new(found.settings(&shared.stated, now_ms)?, by, now_ms);
             edit(&mut draft)?;
@@ -171,14 +165,14 @@ impl Online {
                 return Ok(self.now());
             }
             let settings = draft.into_settings();
-            if self.write(term, &keys, &found, &settings.kept, &settings.record).await? {
+            if self.write(term, &keys, &found, &settings).await? {
                 let shown = touched.iter().map(|name| match settings.record.temporary.get(*name) {
-                    Some(temporary) => format!("{name} = {} for some time", temporary.value),
-                    None => format!("{name} = {}", settings.kept(name).unwrap_or(&Value::Null)),
+                    Some(temporary) => format!("{name} = {} for some time", logged(&temporary.value)),
+                    None => format!("{name} = {}", logged(settings.kept(name).unwrap_or(&Value::Null))),
                 });
                 let items = shown.collect::<Vec<_>>().join(", ");
                 info!(by, items, "configuration changed");
-                self.refresh()?;
+                self.read_anew().await?;
                 return Ok(self.now());
             }
         }
@@ -190,23 +184,22 @@ impl Online {
     pub(crate) async fn seed(&self, term: Term) -> Result<(), ChangeError> {
         let shared = &*self.shared;
         let _one = shared.changing.lock().await;
-        let keys = self.keys()?;
         for _ in 0..ATTEMPTS_MAX {
-            let found = self.find(&keys)?;
+            let (keys, found) = self.found().await?;
             let lacking = Settings::lacking(&found.document()?);
             if lacking.is_empty() {
-                return Ok(());
+                // What former leaders wrote is applied: from here on it is also read.
+                return Ok(self.read_anew().await?);
             }
             let now_ms = now_ms();
-            let Settings { kept, mut record, .. } = found.settings(&shared.stated, now_ms)?;
+            let mut settings = found.settings(&shared.stated, now_ms)?;
             for name in lacking.iter().filter(|name| shared.stated.contains_key(*name)) {
                 let change = Change { at_ms: now_ms, by: shared.member.clone(), from_file: true };
-                record.changed.insert((*name).to_owned(), change);
+                settings.record.changed.insert((*name).to_owned(), change);
             }
-            if self.write(term, &keys, &found, &kept, &record).await? {
+            if self.write(term, &keys, &found, &settings).await? {
                 info!(items = lacking.len(), "the group's configuration is written from file and defaults");
-                self.refresh()?;
-                return Ok(());
+                return Ok(self.read_anew().await?);
             }
         }
         Err(ChangeError::Contended)
@@ -227,10 +220,9 @@ impl Online {
         term: Term,
         keys: &Keys,
         found: &Found,
-        config: &Map<String, Value>,
-        record: &Record,
+        settings: &Settings,
     ) -> Result<bool, KvError> {
-        let (config, record) = (to_text(config)?, to_text(record)?);
+        let (config, record) = (to_text(&settings.document())?, to_text(&settings.record)?);
         let unchanged = |key: Bytes, found: &Option<KeyValue>| match found {
             Some(found) => {
                 Compare { key, relation: Relation::Equal, target: Target::Mod(found.mod_revision) }
@@ -245,36 +237,28 @@ impl Online {
         Ok(self.shared.kv.txn(term, txn).await?.succeeded)
     }
 
-    fn keys(&self) -> Result<Keys, KvError> {
-        let id = self.shared.kv.cluster_id();
-        id.map(Keys::new).ok_or_else(|| KvError::Storage("the cluster's id is not known yet".to_owned()))
+    /// Both keys as they are now, and where they lie.
+    async fn found(&self) -> Result<(Keys, Found), KvError> {
+        let read = |kv: &Kv| {
+            let unknown = || KvError::Storage("the cluster's id is not known yet".to_owned());
+            let keys = Keys::new(kv.cluster_id().ok_or_else(unknown)?);
+            let found = Found::read(kv, &keys)?;
+            Ok((keys, found))
+        };
+        self.shared.kv.off_thread(read).await
     }
 
-    fn find(&self, keys: &Keys) -> Result<Found, KvError> {
-        let mut found = Found::default();
-        // One read, so that both are of one revision.
-        for kv in self.shared.kv.range(&range(keys), 0, None)?.kvs {
-            if kv.key == keys.config() {
-                found.config = Some(kv);
-            } else if kv.key == keys.config_record() {
-                found.record = Some(kv);
-            }
-        }
-        Ok(found)
+    async fn read_anew(&self) -> Result<(), KvError> {
+        let online = self.clone();
+        self.shared.kv.off_thread(move |_| online.refresh()).await
     }
 
-    fn refresh_or_warn(&self) {
-        if let Err(error) = self.refresh() {
-            warn!(%error, "the replicated configuration cannot be read; what was read last stays in force");
-        }
-    }
-
-    /// Reads what is applied here and publishes it.
+    /// Reads what is applied here and publishes it. Waits for the disk.
     fn refresh(&self) -> Result<(), KvError> {
         let shared = &*self.shared;
         let Some(id) = shared.kv.cluster_id() else { return Ok(()) };
         let _reading = shared.reading.lock();
-        let found = self.find(&Keys::new(id))?;
+        let found = Found::read(&shared.kv, &Keys::new(id))?;
         if found.config.is_none() {
             return Ok(());
         }
@@ -312,6 +296,19 @@ impl Online {
 }
 
 impl Found {
+    fn read(kv: &Kv, keys: &Keys) -> Result<Self, KvError> {
+        let mut found = Self::default();
+        // One read, so that both are of one revision.
+        for kv in kv.range(&range(keys), 0, None)?.kvs {
+            if kv.key == keys.config() {
+                found.config = Some(kv);
+            } else if kv.key == keys.config_record() {
+                found.record = Some(kv);
+            }
+        }
+        Ok(found)
+    }
+
     fn revision(&self) -> Revision {
         let of = |found: &Option<KeyValue>| found.as_ref().map_or(Revision(0), |kv| kv.mod_revision);
         of(&self.config).max(of(&self.record))
@@ -341,7 +338,30 @@ fn to_text(value: &impl serde::Serialize) -> Result<String, KvError> {
     serde_json::to_string(value).map_err(|error| KvError::Storage(format!("configuration: {error}")))
 }
 
+/// A value as it is logged: its first bytes, where it is long.
+fn logged(value: &Value) -> String {
+    let mut text = value.to_string();
+    if text.len() > LOGGED_BYTES_MAX {
+        let whole = text.len();
+        text.truncate(text.floor_char_boundary(LOGGED_BYTES_MAX));
+        text.push_str(&format!("... ({whole} bytes)"));
+    }
+    text
+}
+
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_values_are_logged_by_their_beginning() {
+        assert_eq!(logged(&Value::from(7)), "7");
+        let text = logged(&Value::from("é".repeat(1_000)));
+        assert!(text.len() < LOGGED_BYTES_MAX + 30 && text.ends_with("... (2002 bytes)"), "{text}");
+    }
 }

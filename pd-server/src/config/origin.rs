@@ -106,9 +106,24 @@ impl ItemView {
 
     /// Which values are possible, in words.
     pub fn range(&self) -> String {
-        match (&self.item.range, self.item.kind) {
-            (Range::All, super::Kind::Whole) => "at least 0".to_owned(),
-            (range, _) => range.to_string(),
+        use super::Kind;
+        if self.item.range != Range::All {
+            return self.item.range.to_string();
+        }
+        match (self.name, self.item.kind) {
+            ("schedule.store-limit", _) => {
+                "by store id an object with add-peer and remove-peer, each at least 0.001".to_owned()
+            }
+            ("replication.location-labels", _) => "keys of labels, each once".to_owned(),
+            (_, Kind::Flag | Kind::Bool) => "true or false".to_owned(),
+            (_, Kind::Whole) => "at least 0".to_owned(),
+            (_, Kind::Int) => "any whole number".to_owned(),
+            (_, Kind::Number) => "any number".to_owned(),
+            (_, Kind::Duration) => "at least 0s".to_owned(),
+            (_, Kind::Size) => "at least 0B".to_owned(),
+            (_, Kind::Text | Kind::List | Kind::Array | Kind::Any) => {
+                format!("at most {} bytes", self.item.bytes_max())
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::items::Item;
+use super::label;
 use super::setting::SettingError;
 use super::settings::{LabelProperty, SchedulerEntry, StoreLimit};
 use crate::cluster::parse_version;
@@ -15,19 +16,22 @@ use crate::cluster::parse_version;
 const STORE_LIMITS_MAX: usize = 10_000;
 /// Schedulers that are listed: far more than there are kinds.
 const SCHEDULERS_MAX: usize = 256;
-/// Label properties that are kept.
-const LABEL_PROPERTIES_MAX: usize = 1_000;
+/// Labels with one meaning.
+const LABELS_PER_MEANING_MAX: usize = 64;
+/// The least limit of a store a minute, and what it is counted in. 0 would stand for no limit, while whoever writes it
+/// means that nothing is to move.
+const RATE_MIN: f64 = 0.001;
 
 /// Gives a value its kept form; of items without a form of their own it is left as it is.
 ///
 /// # Errors
 /// Another form, or more than is kept.
 pub(super) fn form(item: &Item, value: &Value) -> Result<Value, SettingError> {
-    let wrong =
-        |reason: &str| SettingError::Form { item: item.short(), reason: format!("{reason} is expected") };
+    let reason = |reason: String| SettingError::Form { item: item.short(), reason };
+    let wrong = |expected: &str| reason(format!("{expected} is expected"));
     match item.shown {
         Some("schedule.store-limit") => {
-            let limits = "an object with add-peer and remove-peer, numbers of at least 0, by store id";
+            let limits = "an object with add-peer and remove-peer, numbers of at least 0.001, by store id";
             let limits: BTreeMap<u64, StoreLimit> =
                 BTreeMap::deserialize(value).ok().filter(are_limits).ok_or_else(|| wrong(limits))?;
             bounded(item, limits.len(), STORE_LIMITS_MAX)?;
@@ -44,8 +48,25 @@ pub(super) fn form(item: &Item, value: &Value) -> Result<Value, SettingError> {
             let lists = "an object of lists of objects with key and value";
             let all: BTreeMap<String, Vec<LabelProperty>> =
                 BTreeMap::deserialize(value).map_err(|_| wrong(lists))?;
-            bounded(item, all.values().map(Vec::len).sum(), LABEL_PROPERTIES_MAX)?;
+            for (meaning, labels) in &all {
+                bounded(item, labels.len(), LABELS_PER_MEANING_MAX)?;
+                label::check_key(meaning).map_err(reason)?;
+                for LabelProperty { key, value } in labels {
+                    label::check_key(key).and_then(|()| label::check_value(value)).map_err(reason)?;
+                }
+            }
             Ok(label_properties(&all))
+        }
+        Some("replication.location-labels") => {
+            let mut seen = Vec::new();
+            for key in value.as_str().unwrap_or_default().split(',').filter(|key| !key.is_empty()) {
+                label::check_key(key).map_err(reason)?;
+                if seen.contains(&key) {
+                    return Err(reason(format!("{key} stands twice")));
+                }
+                seen.push(key);
+            }
+            Ok(value.clone())
         }
         Some("cluster-version") => {
             let version = parse_version(value.as_str().unwrap_or_default())?;
@@ -111,7 +132,7 @@ impl StoreLimit {
 }
 
 fn are_limits(limits: &BTreeMap<u64, StoreLimit>) -> bool {
-    limits.values().all(|limit| limit.add_peer >= 0.0 && limit.remove_peer >= 0.0)
+    limits.values().all(|limit| limit.add_peer >= RATE_MIN && limit.remove_peer >= RATE_MIN)
 }
 
 fn bounded(item: &Item, found: usize, max: usize) -> Result<(), SettingError> {

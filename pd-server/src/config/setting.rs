@@ -1,5 +1,7 @@
 //! Why a change of the configuration is refused. The words are those that tools of the field know, where they have some.
 
+use semver::Version;
+
 use crate::cluster::BadVersion;
 
 /// Why a value is not taken. Nothing has changed.
@@ -57,6 +59,27 @@ pub enum SettingError {
     /// A version that is none.
     #[error(transparent)]
     Version(#[from] BadVersion),
+    /// A longer value than is kept.
+    #[error("{item}: at most {max} bytes are kept, not {found}")]
+    TooLong {
+        /// The item.
+        item: &'static str,
+        /// The bound.
+        max: usize,
+        /// What was found.
+        found: usize,
+    },
+    /// A limit for a store that is not there.
+    #[error("store-limit: store {0} not found")]
+    NoStore(u64),
+    /// A cluster version that no store could have: none could register any more.
+    #[error("cluster-version {asked} is above {most}, the greatest that stores or this program have")]
+    VersionAhead {
+        /// What was asked for.
+        asked: Version,
+        /// The greatest that is taken.
+        most: Version,
+    },
     /// More settings of one kind than are kept.
     #[error("{item}: at most {max} are kept")]
     TooMany {

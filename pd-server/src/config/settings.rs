@@ -26,6 +26,8 @@ pub struct Settings {
     /// Nested, in tikv/pd's form and order.
     pub(super) kept: Map<String, Value>,
     pub(super) record: Record,
+    /// Values that this version cannot use: something stands in for each, and they stay until the item is set.
+    pub(super) unusable: BTreeMap<&'static str, Value>,
     /// Values that hold for some time, as far as that was not over when this was made.
     in_force: BTreeMap<String, Value>,
 }
@@ -73,7 +75,7 @@ impl Settings {
         Self::read(&Map::new(), Record::default(), Revision(0), stated, 0)
     }
 
-    /// Completes what is kept. Values that cannot be are replaced, and the log says so.
+    /// Completes what is kept. For values that cannot be used others stand in, and the log says so.
     pub(super) fn read(
         found: &Map<String, Value>,
         record: Record,
@@ -82,36 +84,59 @@ impl Settings {
         now_ms: u64,
     ) -> Self {
         let mut kept = Map::new();
+        let mut unusable = BTreeMap::new();
         for (name, item) in items::replicated() {
             let usable = document::get(found, name).and_then(|value| {
                 let accepted = item.accept(value).ok();
                 accepted.or_else(|| (*value == item.default).then(|| value.clone()))
             });
-            if usable.is_none() && document::get(found, name).is_some() {
+            if usable.is_none()
+                && let Some(value) = document::get(found, name)
+            {
                 warn!(
                     item = name,
-                    "the replicated configuration holds an impossible value; the default stands in"
+                    "the replicated configuration holds a value that this version cannot use; this member's file, or the \
+                     default, stands in until the item is set"
                 );
+                unusable.insert(name, value.clone());
             }
             let given = usable.or_else(|| stated.get(name).cloned());
             document::put(&mut kept, name, given.unwrap_or_else(|| item.default.clone()));
         }
         document::complete(&mut kept, found);
-        let mut settings = Self { revision, kept, record, in_force: BTreeMap::new() };
+        let mut settings = Self { revision, kept, record, unusable, in_force: BTreeMap::new() };
         settings.judge_temporary(now_ms);
         settings
     }
 
     /// What must hold between items.
     pub(super) fn check(&self) -> Result<(), SettingError> {
+        self.check_isolation()?;
+        self.check_ratios()
+    }
+
+    pub(super) fn check_isolation(&self) -> Result<(), SettingError> {
         let isolation = self.text("replication.isolation-level");
         if !isolation.is_empty() && !self.location_labels().iter().any(|label| label == isolation) {
             return Err(SettingError::Isolation);
         }
+        Ok(())
+    }
+
+    pub(super) fn check_ratios(&self) -> Result<(), SettingError> {
         if self.number("schedule.low-space-ratio") <= self.number("schedule.high-space-ratio") {
             return Err(SettingError::SpaceRatios);
         }
         Ok(())
+    }
+
+    /// What is written: what is kept, and what this version cannot use.
+    pub(super) fn document(&self) -> Map<String, Value> {
+        let mut document = self.kept.clone();
+        for (name, value) in &self.unusable {
+            document::put(&mut document, name, value.clone());
+        }
+        document
     }
 
     /// The items that `found` lacks.

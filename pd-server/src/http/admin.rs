@@ -50,7 +50,8 @@ struct Marked {
 /// Whether the cluster is being restored from snapshots of its disks.
 async fn is_recovering(State(gate): State<Gate>) -> Response<Body> {
     let Ok(tenure) = gate.tenures.serve().await else { return not_leader(&gate) };
-    match gate.pd.kv.get(&tenure.keys.snapshot_recovering()) {
+    let key = tenure.keys.snapshot_recovering();
+    match gate.pd.kv.off_thread(move |kv| kv.get(&key)).await {
         Ok(found) => json::ok(&Marked { marked: found.is_some() }),
         Err(error) => json::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }

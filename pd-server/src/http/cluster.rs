@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::{any, get};
 use http::{Response, StatusCode};
 use serde::Serialize;
 
+use super::path::Path;
 use super::query::{self, Query};
 use super::{bootstrapped, json, not_leader, units};
 use crate::cluster::wall_clock_ns;
@@ -56,7 +57,8 @@ struct StatusView {
 /// Whether the cluster is bootstrapped, and whether its data is replicated for the first time.
 async fn status(State(gate): State<Gate>) -> Response<Body> {
     let Ok(tenure) = gate.tenures.serve().await else { return not_leader(&gate) };
-    let stored = match gate.pd.kv.get(&tenure.keys.bootstrap_time()) {
+    let key = tenure.keys.bootstrap_time();
+    let stored = match gate.pd.kv.off_thread(move |kv| kv.get(&key)).await {
         Ok(stored) => stored,
         Err(error) => return json::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     };

@@ -24,7 +24,7 @@ use crate::config::{
 use crate::grpc::Gate;
 use crate::keys::Keys;
 use crate::logging;
-use crate::state::KeyRange;
+use crate::state::{KeyRange, Kv};
 
 /// How callers name themselves.
 const CALLER: &str = "x-caller-id";
@@ -45,8 +45,8 @@ pub fn routes() -> Router<Gate> {
 
 /// Everything: what is this member's own, and what the group shares. Each member answers for itself.
 async fn whole(State(gate): State<Gate>) -> Response<Body> {
-    let settings = gate.pd.online.latest();
-    json::ok(&process_document(&gate.pd.config, log_level(&gate), &settings, &stores(&gate)))
+    let stores = stores(&gate).await;
+    json::ok(&process_document(&gate.pd.config, log_level(&gate), &gate.pd.online.now(), &stores))
 }
 
 /// Everything, if nothing were given.
@@ -55,7 +55,8 @@ async fn defaults() -> Response<Body> {
 }
 
 async fn schedule(State(gate): State<Gate>) -> Response<Body> {
-    show(&gate, |settings| schedule_section(settings, &stores(&gate))).await
+    let stores = stores(&gate).await;
+    show(&gate, |settings| schedule_section(settings, &stores)).await
 }
 
 async fn replication(State(gate): State<Gate>) -> Response<Body> {
@@ -236,8 +237,7 @@ pub(super) fn log_level(gate: &Gate) -> LogLevel {
 /// Shows what the group shares, as its leader has it.
 async fn show<T: Serialize>(gate: &Gate, part: impl FnOnce(&Settings) -> T) -> Response<Body> {
     let Ok(tenure) = gate.tenures.serve().await else { return not_leader(gate) };
-    // Read anew: a store may have raised the cluster version a moment ago, and its caller knows.
-    let shown = part(&gate.pd.online.latest());
+    let shown = part(&gate.pd.online.now());
     match tenure.check_lead().await {
         Ok(()) => json::ok(&shown),
         Err(_) => not_leader(gate),
@@ -306,13 +306,17 @@ fn read_level(name: &str, value: &Value) -> Result<LogLevel, String> {
 }
 
 /// The stores that are not removed: each is shown with its limit.
-fn stores(gate: &Gate) -> Vec<u64> {
+async fn stores(gate: &Gate) -> Vec<u64> {
+    if let Some(cluster) = gate.tenures.current().and_then(|tenure| tenure.cluster().ok()) {
+        return cluster.stores().present();
+    }
     let keys = Keys::new(gate.pd.cluster_id());
-    // Without a state that can be read nothing else works either; the limits are left out then.
-    let found = gate.pd.kv.range(&KeyRange::between(keys.stores(), keys.stores_end()), 0, None);
+    let read = move |kv: &Kv| kv.range(&KeyRange::between(keys.stores(), keys.stores_end()), 0, None);
     let id = |kv: crate::state::KeyValue| {
         let store = metapb::Store::decode(kv.value).ok()?;
         (store.state() != metapb::StoreState::Tombstone).then_some(store.id)
     };
+    // Without a state that can be read nothing else works either; the limits are left out then.
+    let found = gate.pd.kv.off_thread(read).await;
     found.map(|found| found.kvs.into_iter().filter_map(id).collect()).unwrap_or_default()
 }

@@ -1,8 +1,10 @@
 //! Settings of single schedulers. They are kept and shown as tikv/pd's tools know them.
 
+use std::collections::BTreeMap;
+
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -10,6 +12,7 @@ use scheduler::SchedulerName;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::path::Path;
 use super::{bootstrapped, json, json_body, not_found};
 use crate::cluster::Tenure;
 use crate::grpc::Gate;
@@ -61,11 +64,14 @@ async fn all(State(gate): State<Gate>) -> Response<Body> {
         Err(answer) => return answer,
     };
     let here = gate.pd.online.now().planner_config().schedulers;
-    let read = |scheduler| Ok((SchedulerName::name(scheduler).to_owned(), kept(&tenure, scheduler)?.0));
-    match here.into_iter().map(read).collect::<Result<Vec<(String, Settings)>, KvError>>() {
-        Ok(settings) => json::ok(&settings.into_iter().collect::<std::collections::BTreeMap<_, _>>()),
-        Err(error) => json::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    let mut all = BTreeMap::new();
+    for scheduler in here {
+        match kept(&tenure, scheduler).await {
+            Ok((settings, _)) => all.insert(scheduler.name(), settings),
+            Err(error) => return json::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        };
     }
+    json::ok(&all)
 }
 
 async fn show(State(gate): State<Gate>, Path(name): Path<String>) -> Response<Body> {
@@ -74,7 +80,7 @@ async fn show(State(gate): State<Gate>, Path(name): Path<String>) -> Response<Bo
         Err(answer) => return answer,
     };
     let Some(scheduler) = present(&gate, &name) else { return not_found() };
-    match kept(&tenure, scheduler) {
+    match kept(&tenure, scheduler).await {
         Ok((settings, _)) => json::ok(&settings),
         Err(error) => json::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
@@ -91,7 +97,7 @@ async fn change(State(gate): State<Gate>, Path(name): Path<String>, body: Bytes)
     };
     let Some(scheduler) = present(&gate, &name) else { return not_found() };
     for _ in 0..ATTEMPTS {
-        let (settings, found) = match kept(&tenure, scheduler) {
+        let (settings, found) = match kept(&tenure, scheduler).await {
             Ok(kept) => kept,
             Err(error) => return json::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         };
@@ -123,8 +129,9 @@ fn present(gate: &Gate, name: &str) -> Option<SchedulerName> {
 }
 
 /// The settings as they are kept, and their bytes.
-fn kept(tenure: &Tenure, scheduler: SchedulerName) -> Result<(Settings, Option<Bytes>), KvError> {
-    let found = tenure.pd.kv.get(&tenure.keys.scheduler_config(scheduler.name()))?.map(|found| found.value);
+async fn kept(tenure: &Tenure, scheduler: SchedulerName) -> Result<(Settings, Option<Bytes>), KvError> {
+    let key = tenure.keys.scheduler_config(scheduler.name());
+    let found = tenure.pd.kv.off_thread(move |kv| kv.get(&key)).await?.map(|found| found.value);
     let settings = match &found {
         None => Settings::default_of(scheduler),
         Some(value) => serde_json::from_slice(value)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
@@ -13,12 +13,12 @@ use scheduler::LimitKind;
 use serde_json::{Map, Number, Value};
 
 use super::config::{answer, configure};
+use super::path::Path;
 use super::query::{self, Query};
 use super::{bootstrapped, json, json_body, not_leader};
 use crate::cluster::{CallError, Cluster};
 use crate::config::{Draft, StoreLimit};
 use crate::grpc::Gate;
-use crate::state::{Op, Txn};
 
 /// From here on a rate limits nothing.
 const RATE_MAX: f64 = 1e8;
@@ -105,16 +105,22 @@ async fn limit_all(
     if let Some(answer) = refuse_version(&gate) {
         return answer;
     }
+    let stores = cluster.stores();
     const DONE: &str = "Set store limit successfully.";
     let Some(labels) = &wanted.labels else {
         let edit = |draft: &mut Draft| {
             draft.set_default_store_limit(wanted.on(draft.default_store_limit()))?;
-            let own = draft.store_limits();
-            own.into_iter().try_for_each(|(id, limit)| draft.set_store_limit(id, wanted.on(limit)))
+            draft.store_limits().into_iter().try_for_each(|(id, limit)| {
+                if stores.has(id) {
+                    return draft.set_store_limit(id, wanted.on(limit));
+                }
+                // A store that is gone has no limit.
+                draft.forget_store_limit(id);
+                Ok(())
+            })
         };
         return answer(configure(&gate, &headers, edit).await, DONE);
     };
-    let stores = cluster.stores();
     let meant = stores.table.values().filter(|r| r.meta.node_state() != NodeState::Removed);
     let meant: Vec<u64> = meant.filter(|r| has_labels(&r.meta, labels)).map(|r| r.meta.id).collect();
     let edit = |draft: &mut Draft| {
@@ -140,16 +146,9 @@ async fn weigh(State(gate): State<Gate>, Path(id): Path<String>, body: Bytes) ->
     if let Some(answer) = refuse_unknown(&cluster, id) {
         return answer;
     }
-    // Rust prints the shortest decimal form without an exponent: what tikv/pd writes.
-    let txn = Txn::of(vec![
-        Op::put(tenure.keys.store_leader_weight(id), leader.to_string()),
-        Op::put(tenure.keys.store_region_weight(id), region.to_string()),
-    ]);
-    if let Err(error) = tenure.pd.kv.txn(tenure.term, txn).await {
-        return json::error(StatusCode::SERVICE_UNAVAILABLE, &error.to_string());
-    }
-    match cluster.store_weights_written(id).await {
-        Ok(_) => json::ok(&"The store's weight is updated."),
+    match cluster.weigh_store(&tenure, id, leader, region).await {
+        Ok(()) => json::ok(&"The store's weight is updated."),
+        Err(error @ CallError::Write(_)) => json::error(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
         Err(CallError::Over) => not_leader(&gate),
         Err(error) => json::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }

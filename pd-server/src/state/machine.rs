@@ -151,6 +151,7 @@ impl Machine {
         let mut batch = sled::Batch::default();
         let mut keys_in_batch = 0;
         let about_members = writes.iter().any(|write| keys::is_about_members(&write.key));
+        let about_config = writes.iter().any(|write| keys::is_about_config(&write.key));
         for write in writes {
             // Two keys a write, and room for revision and mark.
             if keys_in_batch + 4 > BATCH_KEYS_MAX {
@@ -167,6 +168,9 @@ impl Machine {
         self.tables.publish(revision, self.tables.compacted());
         if about_members {
             self.shared.tell_members_changed();
+        }
+        if about_config {
+            self.shared.tell_config_changed();
         }
         Ok(())
     }
@@ -284,6 +288,7 @@ impl StateMachine for Machine {
         self.shared.replace(Arc::clone(&self.tables));
         self.shared.announce();
         self.shared.tell_members_changed();
+        self.shared.tell_config_changed();
         info!(index = self.mark.index, revision = self.tables.revision().0, "snapshot installed");
         // Readers may still hold the former database open; its names can go nevertheless.
         if let Err(error) = self.generations.remove(former) {

@@ -7,6 +7,8 @@
 
 mod command;
 mod evaluate;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod generation;
 mod layout;
 mod machine;
@@ -154,6 +156,17 @@ impl Kv {
         self.view.range(range, limit, revision)
     }
 
+    /// Reads on a thread that may wait for the disk: a read can wait for writes, and the threads of the runtime that asks
+    /// serve timestamps too.
+    pub async fn off_thread<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<T, KvError> + Send + 'static,
+    ) -> Result<T, KvError> {
+        let kv = self.clone();
+        let done = tokio::task::spawn_blocking(move || read(&kv)).await;
+        done.unwrap_or_else(|error| Err(KvError::Storage(format!("a read ended early: {error}"))))
+    }
+
     /// Proposes a transaction as leader of `term` and waits until this member has applied it.
     ///
     /// # Errors
@@ -201,6 +214,11 @@ impl Kv {
     /// [`KvError::Compacted`] if `from` is before the history. A revision that is not there yet is waited for.
     pub fn watch(&self, range: KeyRange, from: Option<Revision>) -> Result<Watch, KvError> {
         self.view.watch(range, from)
+    }
+
+    /// Tells of each write of the replicated configuration or its record.
+    pub(crate) fn config_changed(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.view.config_changed()
     }
 
     /// The cluster's id, drawn by the first leader; `None` until this member has it.

@@ -22,6 +22,8 @@ pub(super) struct Shared {
     changed: watch::Sender<Announced>,
     /// Counts the changes of what is kept of members: whoever follows those must not read at each write.
     members_changed: watch::Sender<u64>,
+    /// The same of the replicated configuration.
+    config_changed: watch::Sender<u64>,
 }
 
 /// What was last announced.
@@ -55,6 +57,7 @@ impl Shared {
             tables: ArcSwap::new(tables),
             changed: watch::Sender::default(),
             members_changed: watch::Sender::default(),
+            config_changed: watch::Sender::default(),
         };
         shared.announce();
         shared
@@ -67,6 +70,11 @@ impl Shared {
     /// What is kept of members has changed; call it once that is published.
     pub(super) fn tell_members_changed(&self) {
         self.members_changed.send_modify(|count| *count += 1);
+    }
+
+    /// The replicated configuration has changed; call it once that is published.
+    pub(super) fn tell_config_changed(&self) {
+        self.config_changed.send_modify(|count| *count += 1);
     }
 
     pub(super) fn announce(&self) {
@@ -100,6 +108,11 @@ impl View {
     /// Tells of each change of what is kept of members.
     pub(crate) fn members_changed(&self) -> watch::Receiver<u64> {
         self.shared.members_changed.subscribe()
+    }
+
+    /// Tells of each change of the replicated configuration.
+    pub(crate) fn config_changed(&self) -> watch::Receiver<u64> {
+        self.shared.config_changed.subscribe()
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<KeyValue>, KvError> {

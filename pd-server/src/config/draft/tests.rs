@@ -71,6 +71,10 @@ fn refusals_name_what_is_wrong() {
         ("label-property", json!({}), "label-property is not changed here"),
         ("cluster-version", json!("bogus"), "bogus is not in dotted-tri format"),
         ("max-replicas", json!(65), "max-replicas should between 1 and 64"),
+        ("schedule.default-store-limit.add-peer", json!(0), "add-peer should be at least 0.001"),
+        ("location-labels", json!(["a", "a", "b"]), "location-labels: a stands twice"),
+        ("location-labels", json!("zone,,host; drop"), "\"host; drop\" does not match format"),
+        ("metric-storage", json!("x".repeat(2_000)), "metric-storage: at most 1024 bytes are kept, not 2002"),
     ] {
         let mut draft = draft();
         let refused = draft.set(name, &value).unwrap_err().to_string();
@@ -113,9 +117,20 @@ fn a_section_that_was_read_can_be_sent_back() {
     let mut draft = draft();
     let shown = super::super::shown::schedule_section(&draft, &[1, 2]);
     draft.set_section("schedule", &shown).unwrap();
-    let touched: Vec<_> = draft.touched().collect();
-    // Shown worked out, as by tikv/pd; sent back it is set.
-    assert_eq!(touched, ["schedule.max-merge-region-keys"]);
+    assert_eq!(draft.touched().count(), 0);
+
+    // With one item changed on the way only that item changes, although others are worked out from it.
+    let mut edited = shown.clone();
+    edited["max-merge-region-size"] = json!(20);
+    edited["default-store-limit"] = json!({"add-peer": 30, "remove-peer": 30});
+    let mut changed = self::draft();
+    changed.set_section("schedule", &edited).unwrap();
+    assert_eq!(changed.touched().count(), 3, "{:?}", changed.touched().collect::<Vec<_>>());
+    assert_eq!((changed.max_merge_region_keys(), changed.store_limits().len()), (200_000, 0));
+    edited["max-merge-region-keys"] = json!(7);
+    changed.set_section("schedule", &edited).unwrap();
+    assert_eq!(changed.max_merge_region_keys(), 7);
+
     let mut limits = shown;
     limits["store-limit"]["2"]["add-peer"] = json!(20.5);
     draft.set_section("schedule", &limits).unwrap();
@@ -210,8 +225,17 @@ fn what_another_version_wrote_is_kept_and_what_cannot_be_is_replaced() {
 fn what_is_told_to_act_at_once_reaches_the_planner_and_nothing_else_does() {
     let plain = draft().planner_config();
     assert_eq!(plain, scheduler::Config::default(), "the table and the planner have the same defaults");
-    // They act elsewhere: in the book of stores.
-    let elsewhere = ["cluster-version", "schedule.max-store-preparing-time"];
+    // They act elsewhere: in the book of stores, and in what routes answer.
+    let elsewhere = [
+        "cluster-version",
+        "schedule.max-store-preparing-time",
+        "schedule.max-merge-region-size",
+        "schedule.max-merge-region-keys",
+        "schedule.store-limit-version",
+        "replication.location-labels",
+        "replication.strictly-match-label",
+        "replication.enable-placement-rules",
+    ];
     for (name, item) in items::replicated().filter(|(name, _)| !elsewhere.contains(name)) {
         let mut draft = draft();
         for other in
@@ -231,4 +255,91 @@ fn what_is_told_to_act_at_once_reaches_the_planner_and_nothing_else_does() {
     assert_eq!(limited.store_limit(scheduler::StoreId(1)).add_peer, scheduler::Rate::per_minute(1.0));
     own.set_schedulers(&[]).unwrap();
     assert!(own.planner_config().schedulers.is_empty());
+}
+
+#[test]
+fn a_value_that_this_version_cannot_use_stays_until_the_item_is_set() {
+    let found = json!({"schedule": {"region-score-formula-version": "v9", "low-space-ratio": 7}});
+    let Value::Object(found) = found else { unreachable!() };
+    let read = Settings::read(&found, Record::default(), Revision(3), &Stated::new(), 0);
+    assert_eq!(read.text("schedule.region-score-formula-version"), "v2", "the default stands in");
+    let mut draft = Draft::new(read, "tester", 0);
+    draft.set("leader-schedule-limit", &json!(9)).unwrap();
+    let written = draft.settings.document();
+    assert_eq!(written["schedule"]["region-score-formula-version"], "v9");
+    assert_eq!(written["schedule"]["leader-schedule-limit"], 9);
+    // Also to what stands in.
+    draft.set("region-score-formula-version", &json!("v2")).unwrap();
+    let written = draft.into_settings().document();
+    assert_eq!(written["schedule"]["region-score-formula-version"], "v2");
+    assert_eq!(written["schedule"]["low-space-ratio"], 7);
+}
+
+#[test]
+fn a_change_is_not_refused_for_what_it_has_nothing_to_do_with() {
+    let found = json!({
+        "schedule": {"low-space-ratio": 0.5, "high-space-ratio": 0.6},
+        "replication": {"isolation-level": "rack"},
+    });
+    let Value::Object(found) = found else { unreachable!() };
+    let read = || Settings::read(&found, Record::default(), Revision(3), &Stated::new(), 0);
+    assert!(read().check().is_err());
+    for (name, value, verdict) in [
+        ("halt-scheduling", json!(true), Ok(())),
+        ("location-labels", json!("zone"), Err(SettingError::Isolation)),
+        ("location-labels", json!("zone,rack"), Ok(())),
+        ("high-space-ratio", json!(0.55), Err(SettingError::SpaceRatios)),
+        ("low-space-ratio", json!(0.8), Ok(())),
+    ] {
+        let mut draft = Draft::new(read(), "tester", 0);
+        draft.set(name, &value).unwrap();
+        assert_eq!(draft.check(), verdict, "{name} {value}");
+    }
+}
+
+#[test]
+fn limits_are_for_stores_that_are_there_and_no_version_locks_all_out() {
+    let judge = |draft: &Draft| draft.judge_by_stores(|id| id == 1, Some(Version::new(9, 1, 0)));
+    let limit = StoreLimit { add_peer: 5.0, remove_peer: 5.0 };
+    let mut draft = draft();
+    draft.set_store_limit(1, limit).unwrap();
+    assert_eq!(judge(&draft), Ok(()));
+    draft.set_store_limit(999, limit).unwrap();
+    assert_eq!(judge(&draft), Err(SettingError::NoStore(999)));
+    // What was there already does not stand in the way.
+    let mut later = Draft::new(draft.into_settings(), "tester", 0);
+    later.set("cluster-version", &json!("9.1.0")).unwrap();
+    assert_eq!(judge(&later), Ok(()));
+    let older = later.judge_by_stores(|_| true, None).unwrap_err().to_string();
+    assert_eq!(
+        older,
+        "cluster-version 9.1.0 is above 9.0.0-beta.2, the greatest that stores or this program have"
+    );
+    later.set("cluster-version", &json!("9.2.0")).unwrap();
+    assert!(matches!(judge(&later), Err(SettingError::VersionAhead { .. })));
+    let zero = StoreLimit { add_peer: 0.0, remove_peer: 5.0 };
+    let refused = later.set_store_limit(1, zero).unwrap_err().to_string();
+    assert!(refused.contains("numbers of at least 0.001"), "{refused}");
+}
+
+#[test]
+fn meanings_of_labels_are_few_and_short() {
+    let label = |key: &str, value: &str| LabelProperty { key: key.into(), value: value.into() };
+    let mut draft = draft();
+    for (kind, label, words) in [
+        ("reject-leader", label("zone", &"v".repeat(900_000)), "has at most 512 bytes, not 900000"),
+        ("reject-leader", label("zo ne", "z"), "does not match format"),
+        ("reject leader", label("zone", "z"), "does not match format"),
+    ] {
+        let refused = draft.set_label_property(kind, label).unwrap_err().to_string();
+        assert!(refused.contains(words) && refused.len() < 200, "{refused}");
+    }
+    for n in 0..64 {
+        draft.set_label_property("reject-leader", label(&format!("k{n}"), "v")).unwrap();
+    }
+    let refused = draft.set_label_property("reject-leader", label("k64", "v"));
+    assert_eq!(refused, Err(SettingError::TooMany { item: "label-property", max: 64 }));
+    let many =
+        (0..100).map(|kind| draft.set_label_property(&format!("kind{kind}"), label("k", &"v".repeat(500))));
+    assert!(many.filter_map(Result::err).any(|error| matches!(error, SettingError::TooLong { .. })));
 }

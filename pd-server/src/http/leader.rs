@@ -2,11 +2,12 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::{get, post};
 use http::{Response, StatusCode};
 use serde::Serialize;
 
+use super::path::Path;
 use super::{json, not_leader};
 use crate::grpc::Gate;
 use crate::leadership::TransferError;

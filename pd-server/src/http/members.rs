@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::{delete, get};
 use futures::future;
 use http::{Response, StatusCode};
@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio::net::TcpStream;
 
+use super::path::Path;
 use super::{json, json_body, not_leader};
 use crate::grpc::Gate;
 use crate::member::{ChangeError, Member, MemberId, MemberState};

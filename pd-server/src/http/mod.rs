@@ -6,6 +6,7 @@ mod body_limit;
 mod checkers;
 mod cluster;
 mod config;
+mod hop;
 mod json;
 mod json_body;
 mod labels;
@@ -13,9 +14,11 @@ mod leader;
 mod members;
 pub(crate) mod operator_text;
 mod operators;
+mod path;
 mod proxy;
 mod query;
 mod readiness;
+mod refusal;
 mod region_checks;
 mod region_labels;
 mod region_list;
@@ -36,7 +39,7 @@ mod v2_config;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
 use axum::routing::get;
 use axum::{Router, middleware};
 use http::{HeaderValue, Response, StatusCode, Uri};
@@ -47,7 +50,6 @@ use serde::Serialize;
 pub(crate) use self::region_checks::count_kinds as count_region_kinds;
 pub(crate) use self::store_view::scores as store_scores;
 
-use self::body_limit::BODY_BYTES_MAX;
 use crate::cluster::{Cluster, Tenure};
 use crate::grpc::{self, Gate};
 
@@ -85,11 +87,7 @@ pub fn v2_routes(gate: &Gate) -> Router {
 }
 
 fn finished(gate: &Gate, routes: Router<Gate>) -> Router {
-    routes
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(gate.clone(), proxy::pass_on))
-        .layer(middleware::from_fn(body_limit::enforce))
-        .with_state(gate.clone())
+    routes.layer(middleware::from_fn_with_state(gate.clone(), proxy::pass_on)).with_state(gate.clone())
 }
 
 /// Lets paths with doubled slashes find their routes in `app`, as tools write them that put addresses together from

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::get;
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -10,6 +10,7 @@ use scheduler::{OperatorRequest, Refusal, RegionId, SplitPolicy, StoreId, Target
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::path::Path;
 use super::query::{self, Query};
 use super::{bootstrapped, json, json_body, not_leader, operator_text};
 use crate::cluster::{CallError, OperatorRecord};

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::get;
 use http::Response;
 use proto::metapb::NodeState;
 use scheduler::{Glance, PeerRole};
 
+use super::path::Path;
 use super::query::{self, Query};
 use super::region_list::{self, Pass, Select};
 use super::{bootstrapped, json, not_found};

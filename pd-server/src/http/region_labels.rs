@@ -2,13 +2,14 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::get;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use scheduler::RegionView;
 use serde::Serialize;
 
+use super::path::Path;
 use super::regions::find;
 use super::{json, json_body};
 use crate::grpc::Gate;

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::get;
 use http::{Response, StatusCode, Uri};
 use scheduler::{PeerRole, RegionId, RegionView, StoreId};
 use serde::Serialize;
 
+use super::path::Path;
 use super::query::{self, Query};
 use super::region_list::{self, Pass, Select};
 use super::{bootstrapped, json, region_checks, region_rank};

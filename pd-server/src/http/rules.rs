@@ -2,12 +2,13 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::get;
 use http::{Response, StatusCode};
 use scheduler::{Peer, PeerRole, RegionView};
 use serde::Serialize;
 
+use super::path::Path;
 use super::region_view::role_of;
 use super::regions::find;
 use super::{json, query};

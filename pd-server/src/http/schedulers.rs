@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::{delete, get};
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::checkers::read_delay;
 use super::config::{answer, configure};
+use super::path::Path;
 use super::query::Query;
 use super::{bootstrapped, json, json_body, not_leader, units};
 use crate::cluster::{Cluster, wall_clock_ns};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::{delete, get, post};
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -13,6 +13,7 @@ use scheduler::StoreSummary;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::path::Path;
 use super::query::{self, Query};
 use super::store_view::{StoreView, view};
 use super::{bootstrapped, json, json_body, not_leader};

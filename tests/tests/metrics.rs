@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tests::cluster::{Cluster, PATIENCE, Setup, eventually, http};
 
 /// Names that may have no sample yet on a healthy group.
-const MAY_BE_EMPTY: [&str; 1] = ["pd_planner_refusals_total"];
+const MAY_BE_EMPTY: [&str; 2] = ["pd_planner_refusals_total", "pd_scheduler_balance_direction"];
 
 #[tokio::test]
 async fn the_table_the_docs_the_alerts_and_the_board_name_what_a_live_member_shows() -> Result<()> {

@@ -2,6 +2,7 @@
 
 use futures::StreamExt;
 use proto::pdpb as wire;
+use scheduler::RegionId;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::debug;
 
@@ -27,12 +28,13 @@ pub async fn serve(
         let Ok(cluster) = tenure.cluster() else {
             return header::answer(tenure.cluster_id, Err(Refusal::not_bootstrapped()));
         };
-        gate.metrics.bucket_reports.inc();
         if let Some(buckets) = report.buckets {
             let region = buckets.region_id;
+            let leader = cluster.regions().get_by_id(RegionId(region)).map_or(0, |view| view.leader.store.0);
             match tenure.buckets.report(cluster.regions(), buckets) {
-                Reported::Kept | Reported::Stale => {}
+                Reported::Kept | Reported::Stale => gate.metrics.per_store().buckets(leader, true),
                 reported @ (Reported::UnknownRegion | Reported::Full) => {
+                    gate.metrics.per_store().buckets(leader, false);
                     debug!(region, ?reported, "buckets not kept");
                 }
             }

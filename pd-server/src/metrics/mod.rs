@@ -41,8 +41,6 @@ pub struct Metrics {
     pub store_heartbeats: Counter,
     /// Stores with an open heartbeat stream.
     pub heartbeat_streams: AtomicUsize,
-    /// Reports of buckets.
-    pub bucket_reports: Counter,
     /// Requests for tokens of resource groups.
     pub token_requests: Counter,
     /// Messages of batched look-ups of Regions: how long each took.
@@ -126,9 +124,6 @@ impl Metrics {
         ] {
             out.counter(name, help, counter.get() as f64);
         }
-        let mut reports =
-            out.family("pd_server_bucket_report", exposition::Kind::Counter, "Reports of buckets.");
-        reports.put(&[("type", "report"), ("status", "ok")], self.bucket_reports.get() as f64);
         let help = "Keys and ids looked up in batches.";
         let mut looked_up = out.family("pd_core_query_region_count", exposition::Kind::Counter, help);
         looked_up.put(&[("type", "all")], self.looked_up.get() as f64);

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
-use scheduler::{EndReason, OperatorChange, OperatorEvent, OperatorId, Time};
+use raft_core::Sizes;
+use scheduler::{
+    EndReason, OperatorChange, OperatorEvent, OperatorId, OperatorKind, OperatorView, Step, StoreId, Time,
+};
 
 use super::exposition::{Exposition, Kind};
 
@@ -23,6 +26,10 @@ struct State {
     running: BTreeMap<OperatorId, (String, Time)>,
     events: BTreeMap<(String, &'static str), u64>,
     finished: BTreeMap<String, Finished>,
+    /// Of the Regions, in MiB.
+    sizes: BTreeMap<String, Sizes>,
+    /// What balance moves: by its cause, a store, and whether it comes there or goes from there.
+    moves: BTreeMap<(String, StoreId, &'static str), u64>,
 }
 
 #[derive(Default)]
@@ -39,6 +46,7 @@ impl Operators {
         let state = &mut *state;
         if let OperatorChange::Created(view) = &event.what {
             state.running.insert(event.operator, (view.cause.to_string(), view.created));
+            state.created(view);
         }
         let over = matches!(event.what, OperatorChange::Finished | OperatorChange::Ended(_));
         let known = if over {
@@ -72,6 +80,47 @@ impl Operators {
         for (cause, finished) in &state.finished {
             family.seconds(&[("type", cause)], &SECONDS, &finished.within, finished.count, finished.sum_s);
         }
+        let help = "Sizes in MiB of the Regions that operators are made for, by cause.";
+        let mut family = out.family("pd_schedule_operator_region_size", Kind::Histogram, help);
+        for (cause, sizes) in &state.sizes {
+            family.tally(&[("type", cause)], &sizes.tally(), 1.0);
+        }
+        let help = "Replicas or leaders that balance has planned to come to a store and go from it.";
+        let mut family = out.family("pd_scheduler_balance_direction", Kind::Counter, help);
+        for ((scheduler, store, direction), count) in &state.moves {
+            let store = store.0.to_string();
+            family.put(&[("type", scheduler), ("store", &store), ("direction", direction)], *count as f64);
+        }
+    }
+}
+
+impl State {
+    fn created(&mut self, view: &OperatorView) {
+        let cause = view.cause.to_string();
+        self.sizes.entry(cause.clone()).or_default().record(view.size_mib, 1);
+        if !matches!(view.kind, OperatorKind::Leader | OperatorKind::Region) {
+            return;
+        }
+        let scheduler = format!("{cause}-scheduler");
+        let mut count = |store: StoreId, direction: &'static str| {
+            *self.moves.entry((scheduler.clone(), store, direction)).or_default() += 1;
+        };
+        for step in &view.steps {
+            match step {
+                Step::AddLearner(peer) => count(peer.store, "in"),
+                Step::RemovePeer(peer) => count(peer.store, "out"),
+                // On the way of a move of a replica the lead only makes room.
+                Step::TransferLeader { from, to } if view.kind == OperatorKind::Leader => {
+                    count(*from, "out");
+                    count(to.store, "in");
+                }
+                Step::TransferLeader { .. }
+                | Step::PromoteLearner(_)
+                | Step::EnterJoint { .. }
+                | Step::LeaveJoint { .. }
+                | Step::SplitRegion { .. } => {}
+            }
+        }
     }
 }
 
@@ -100,7 +149,11 @@ fn name(change: &OperatorChange) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use scheduler::{Cause, OperatorKind, OperatorView, RegionEpoch, RegionId};
+    use scheduler::{Cause, Peer, PeerId, RegionEpoch, RegionId};
+
+    fn peer(id: u64, store: u64) -> Peer {
+        Peer::voter(PeerId(id), StoreId(store))
+    }
 
     fn event(at_ms: u64, what: OperatorChange) -> OperatorEvent {
         let (operator, region, kind) = (OperatorId(9), RegionId(5), OperatorKind::Region);
@@ -116,8 +169,12 @@ mod tests {
             kind: OperatorKind::Region,
             cause: Cause::BalanceSize,
             epoch: RegionEpoch::default(),
-            size_mib: 1,
-            steps: Vec::new(),
+            size_mib: 100,
+            steps: vec![
+                Step::AddLearner(peer(7, 3)),
+                Step::PromoteLearner(peer(7, 3)),
+                Step::RemovePeer(peer(2, 1)),
+            ],
             limit_ms: 60_000,
             current: 0,
             created: Time(1_000),
@@ -136,6 +193,10 @@ mod tests {
             "pd_schedule_finish_operators_duration_seconds_bucket{type=\"balance-region\",le=\"2\"} 0",
             "pd_schedule_finish_operators_duration_seconds_bucket{type=\"balance-region\",le=\"4\"} 1",
             "pd_schedule_finish_operators_duration_seconds_sum{type=\"balance-region\"} 3",
+            "pd_schedule_operator_region_size_bucket{type=\"balance-region\",le=\"64\"} 0",
+            "pd_schedule_operator_region_size_bucket{type=\"balance-region\",le=\"128\"} 1",
+            "pd_scheduler_balance_direction{type=\"balance-region-scheduler\",store=\"3\",direction=\"in\"} 1",
+            "pd_scheduler_balance_direction{type=\"balance-region-scheduler\",store=\"1\",direction=\"out\"} 1",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
         }

@@ -30,6 +30,8 @@ struct Plain {
     binds: u64,
     commands_sent: u64,
     commands_dropped: u64,
+    buckets_taken: u64,
+    buckets_refused: u64,
 }
 
 impl PerStore {
@@ -62,6 +64,13 @@ impl PerStore {
         *(if sent { &mut plain.commands_sent } else { &mut plain.commands_dropped }) += 1;
     }
 
+    /// The leader on this store reported the buckets of a Region; they were kept, or not.
+    pub fn buckets(&self, store: u64, kept: bool) {
+        let counts = self.of(store);
+        let mut plain = counts.plain.lock();
+        *(if kept { &mut plain.buckets_taken } else { &mut plain.buckets_refused }) += 1;
+    }
+
     fn of(&self, store: u64) -> Arc<Counts> {
         Arc::clone(self.by_id.lock().entry(store).or_default())
     }
@@ -91,6 +100,15 @@ impl PerStore {
             let Plain { commands_sent, commands_dropped, .. } = *counts.plain.lock();
             for (status, count) in [("ok", commands_sent), ("err", commands_dropped)] {
                 let labels = [("address", address), ("store", &store), ("type", "push"), ("status", status)];
+                family.put(&labels, count as f64);
+            }
+        }
+        let mut family = out.family("pd_server_bucket_report", Kind::Counter, "Reports of buckets.");
+        for (store, address, counts) in known() {
+            let Plain { buckets_taken, buckets_refused, .. } = *counts.plain.lock();
+            for (status, count) in [("ok", buckets_taken), ("err", buckets_refused)] {
+                let labels =
+                    [("address", address), ("store", &store), ("type", "report"), ("status", status)];
                 family.put(&labels, count as f64);
             }
         }

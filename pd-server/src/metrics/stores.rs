@@ -72,6 +72,7 @@ fn told(stats: &StoreStats) -> Vec<Number> {
         + query.prewrite
         + query.rollback;
     let cpu: u64 = stats.cpu_usages.iter().map(|thread| thread.value).sum();
+    let reading = stats.cpu_usages.iter().filter(|thread| thread.key.contains("unified-read"));
     vec![
         ("store_capacity", stats.capacity as f64),
         ("store_available", stats.available as f64),
@@ -83,6 +84,7 @@ fn told(stats: &StoreStats) -> Vec<Number> {
         ("store_write_query_rate", rate(writes)),
         ("store_read_query_rate", rate(reads)),
         ("store_cpu_usage", cpu as f64),
+        ("store_read_cpu_usage", reading.map(|thread| thread.value).sum::<u64>() as f64),
         ("store_slow_score", stats.slow_score as f64),
     ]
 }

@@ -67,7 +67,7 @@ impl Ids {
         let key = Keys::new(self.kv.cluster_id().unwrap_or(0)).alloc_id();
         let mut window = self.window.lock().await;
         if window.term != term {
-            *window = self.load(term, &key)?;
+            *window = self.load(term, key.clone()).await?;
         }
         for _ in 0..RESERVE_TRIES {
             if let Some(last) = window.take(count) {
@@ -81,15 +81,15 @@ impl Ids {
                 window.end = end;
                 window.stored = Some(value);
             } else {
-                *window = self.load(term, &key)?;
+                *window = self.load(term, key.clone()).await?;
             }
         }
         Err(IdError::Contended)
     }
 
     /// An empty window behind everything that was ever reserved.
-    fn load(&self, term: Term, key: &Bytes) -> Result<Window, IdError> {
-        let stored = self.kv.get(key)?.map(|kv| kv.value);
+    async fn load(&self, term: Term, key: Bytes) -> Result<Window, IdError> {
+        let stored = self.kv.off_thread(move |kv| kv.get(&key)).await?.map(|kv| kv.value);
         let end = stored.as_deref().map_or(Ok(0), keys::decode_be)?;
         Ok(Window { term, last: end, end, stored })
     }

@@ -197,6 +197,75 @@ async fn the_planner_follows_and_what_is_temporary_ends() -> Result<()> {
     server.passed()
 }
 
+/// Whoever fills what can be filled meets its bound, and all else can be changed as before: scheduling is halted, and a
+/// store registers that raises the cluster version.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_configuration_stops_no_other_change() -> Result<()> {
+    let server = Server::start("").await?;
+    let url = server.client_url();
+    let post = async |path: &str, body: &Value| -> Result<(StatusCode, String)> {
+        let (status, _, text) =
+            http::send(Method::POST, &format!("{url}/pd/api/v1/{path}"), &body.to_string()).await?;
+        Ok((status, String::from_utf8_lossy(&text).into_owned()))
+    };
+    let label = |kind: usize, key: usize, bytes: usize| json!({"type": format!("kind{kind}"), "action": "set", "label-key": format!("k{key}"), "label-value": "v".repeat(bytes)});
+    let (status, text) = post("config/label-property", &label(0, 0, 900_000)).await?;
+    ensure!(status == StatusCode::BAD_REQUEST && text.contains("at most 512 bytes"), "{status} {text}");
+    let mut taken = 0;
+    let refused = loop {
+        let (status, text) = post("config/label-property", &label(taken / 64, taken % 64, 500)).await?;
+        if status != StatusCode::OK {
+            break (status, text);
+        }
+        taken += 1;
+        ensure!(taken < 1_000, "it never ends");
+    };
+    ensure!(
+        refused.0 == StatusCode::BAD_REQUEST && refused.1.contains("label-property: at most 16384 bytes"),
+        "after {taken}: {refused:?}"
+    );
+    for item in
+        ["pd-server.metric-storage", "pd-server.dashboard-address", "replication-mode.dr-auto-sync.dr"]
+    {
+        let (status, text) = post("config", &json!({item: "x".repeat(5_000)})).await?;
+        ensure!(status == StatusCode::BAD_REQUEST && text.contains("1024 bytes"), "{item}: {status} {text}");
+        let (status, text) = post("config", &json!({item: "x".repeat(1_000)})).await?;
+        ensure!(status == StatusCode::OK, "{item}: {status} {text}");
+    }
+
+    updated(&url, &json!({"halt-scheduling": true})).await?;
+    let wire = Wire::compiled()?;
+    let cluster_id = server.cluster_id().await?;
+    let mut feed = Feed::new(record::state()?, server.connect(&wire).await?, cluster_id, Raise(0));
+    feed.bootstrap().await?;
+    feed.all().await?;
+    // What a store has just raised is seen by the next reader.
+    let version = http::get_json(&format!("{url}/pd/api/v1/config/cluster-version")).await?;
+    ensure!(version == "8.5.0", "{version}");
+
+    // Limits are for stores that are there; a version above all others would keep every store out.
+    let limits = |store: &str| json!({"store-limit": {store: {"add-peer": 3, "remove-peer": 3}}});
+    let (status, text) = post("config/schedule", &limits("999")).await?;
+    ensure!(status == StatusCode::BAD_REQUEST && text.contains("store 999 not found"), "{status} {text}");
+    let (status, text) = post("config/schedule", &limits("1")).await?;
+    ensure!(status == StatusCode::OK, "{status} {text}");
+    let zero = json!({"store-limit": {"1": {"add-peer": 0, "remove-peer": 3}}});
+    let (status, text) = post("config/schedule", &zero).await?;
+    ensure!(status == StatusCode::BAD_REQUEST && text.contains("at least 0.001"), "{status} {text}");
+    for path in ["config", "config/cluster-version"] {
+        let (status, text) = post(path, &json!({"cluster-version": "99.0.0"})).await?;
+        ensure!(status == StatusCode::BAD_REQUEST && text.contains("99.0.0 is above"), "{status} {text}");
+    }
+    let shown = http::get_json(&format!("{url}/pd/api/v1/config/schedule")).await?;
+    let (status, text) = post("config/schedule", &shown).await?;
+    ensure!(status == StatusCode::OK, "{status} {text}");
+    let again = http::get_json(&format!("{url}/pd/api/v1/config/schedule")).await?;
+    ensure!(shown == again, "sent back, it changed: {shown} {again}");
+    let kept = origin(&url, "schedule.max-merge-region-keys").await?;
+    ensure!(kept["origin"] == "default" && kept["effect"] == "at once", "{kept}");
+    server.passed()
+}
+
 /// Changes the configuration through one member.
 async fn updated(url: &str, items: &Value) -> Result<()> {
     let (status, _, body) =

@@ -175,3 +175,23 @@ impl ItemView {
         Self { name, item, value, origin, changed_at_ms, changed_by, until_ms, in_file }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::Stated;
+    use super::super::{File, Flags};
+    use super::*;
+
+    #[test]
+    fn of_each_item_it_is_told_what_is_possible() {
+        let config = Config::resolve(&Flags::default(), &File::default(), "here").unwrap();
+        let views = ItemView::all(&config, LogLevel::Info, &Settings::first(&Stated::new()));
+        let range = |name: &str| views.iter().find(|view| view.name == name).unwrap().range();
+        assert_eq!(views.iter().find(|view| view.range() == "any").map(|view| view.name), None);
+        assert_eq!(range("schedule.default-store-limit.add-peer"), "at least 0.001");
+        assert!(range("schedule.store-limit").ends_with("each at least 0.001"));
+        assert_eq!(range("replication.location-labels"), "keys of labels, each once");
+        assert_eq!(range("schedule.halt-scheduling"), "true or false");
+        assert_eq!(range("pd-server.metric-storage"), "at most 1024 bytes");
+    }
+}

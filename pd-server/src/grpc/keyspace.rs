@@ -7,7 +7,8 @@ use tonic::{Request, Response, Status};
 
 use super::gate::Gate;
 use super::header::{self, Refusal};
-use crate::keys;
+use crate::keys::{self, Keys};
+use crate::state::Kv;
 
 /// What tools read when a keyspace is not there.
 const NOT_FOUND: &str = "[PD:keyspace:ErrKeyspaceNotFound]keyspace does not exist";
@@ -24,20 +25,21 @@ impl Keyspace for Service {
         let tenure = self.0.tenures.serve().await?;
         let asked = request.into_inner();
         tenure.check_cluster_id(asked.header.as_ref().map_or(0, |header| header.cluster_id))?;
-        let result = load(&tenure, &asked.name);
+        let keys = tenure.keys.clone();
+        let read = move |kv: &Kv| Ok(load(kv, &keys, &asked.name));
+        let result = self.0.pd.kv.off_thread(read).await.map_err(Refusal::from).flatten();
         tenure.check_lead().await?;
         header::answer(tenure.cluster_id, result)
     }
 }
 
-fn load(tenure: &crate::cluster::Tenure, name: &str) -> Result<wire::LoadKeyspaceResponse, Refusal> {
+fn load(kv: &Kv, keys: &Keys, name: &str) -> Result<wire::LoadKeyspaceResponse, Refusal> {
     let missing = || Refusal::Header(ErrorType::EntryNotFound, NOT_FOUND.to_owned());
-    let kv = &tenure.pd.kv;
     let broken = |what: String| Refusal::unknown(format!("keyspace {name}: {what}"));
-    let id = kv.get(&tenure.keys.keyspace_id(name))?.ok_or_else(missing)?;
+    let id = kv.get(&keys.keyspace_id(name))?.ok_or_else(missing)?;
     let id = keys::decode_decimal(&id.value).map_err(|error| broken(error.to_string()))?;
     let id = u32::try_from(id).map_err(|_| broken(format!("{id} is no keyspace id")))?;
-    let meta = kv.get(&tenure.keys.keyspace_meta(id))?.ok_or_else(missing)?;
+    let meta = kv.get(&keys.keyspace_meta(id))?.ok_or_else(missing)?;
     let meta = wire::KeyspaceMeta::decode(meta.value).map_err(|error| broken(error.to_string()))?;
     Ok(wire::LoadKeyspaceResponse { header: None, keyspace: Some(meta) })
 }

@@ -34,7 +34,7 @@ impl MetaStorage for Service {
             Ok(limit) => limit.min(RANGE_LIMIT_MAX),
         };
         let revision = (asked.revision > 0).then(|| Revision(asked.revision.unsigned_abs()));
-        let read = self.0.pd.kv.range(&range, limit, revision);
+        let read = self.0.pd.kv.off_thread(move |kv| kv.range(&range, limit, revision)).await;
         tenure.check_lead().await?;
         let answer = match read {
             Ok(found) => wire::GetResponse {

@@ -56,7 +56,7 @@ impl Pd for Service {
         &self,
         _: Request<wire::IsSnapshotRecoveringRequest>,
     ) -> Answer<wire::IsSnapshotRecoveringResponse> {
-        safe_points::is_snapshot_recovering(&self.0)
+        safe_points::is_snapshot_recovering(&self.0).await
     }
 
     async fn get_store(&self, request: Request<wire::GetStoreRequest>) -> Answer<wire::GetStoreResponse> {

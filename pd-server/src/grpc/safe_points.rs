@@ -21,7 +21,7 @@ pub async fn get_gc_safe_point(
     _: wire::GetGcSafePointRequest,
 ) -> Result<wire::GetGcSafePointResponse, Refusal> {
     tenure.cluster()?;
-    let (safe_point, _) = read(&tenure, &tenure.keys.gc_safe_point(), keys::decode_hex)?;
+    let (safe_point, _) = read(&tenure, &tenure.keys.gc_safe_point(), keys::decode_hex).await?;
     Ok(wire::GetGcSafePointResponse { header: None, safe_point })
 }
 
@@ -34,8 +34,8 @@ pub async fn update_gc_safe_point(
     let (key, limit_key) = (tenure.keys.gc_safe_point(), Bytes::from_static(keys::TXN_SAFE_POINT));
     let asked = request.safe_point;
     for _ in 0..TRIES_MAX {
-        let (old, seen) = read(&tenure, &key, keys::decode_hex)?;
-        let (limit, limit_seen) = read(&tenure, &limit_key, keys::decode_decimal)?;
+        let (old, seen) = read(&tenure, &key, keys::decode_hex).await?;
+        let (limit, limit_seen) = read(&tenure, &limit_key, keys::decode_decimal).await?;
         if asked > limit {
             return Err(Refusal::Status(Status::unknown(format!(
                 "[PD:gc:ErrGCSafePointExceedsTxnSafePoint]trying to update GC safe point to a too large value that \
@@ -57,16 +57,16 @@ pub async fn update_gc_safe_point(
 }
 
 /// A safe point and its record; 0 while it was never set.
-fn read(
+async fn read(
     tenure: &Tenure,
     key: &Bytes,
     decode: impl Fn(&[u8]) -> Result<u64, DecodeError>,
 ) -> Result<(u64, Option<Bytes>), Refusal> {
     let failed =
         |text: String| Refusal::Status(Status::unknown(format!("{}: {text}", String::from_utf8_lossy(key))));
-    let Some(found) = tenure.pd.kv.get(key).map_err(|error| failed(error.to_string()))? else {
-        return Ok((0, None));
-    };
+    let asked = key.clone();
+    let found = tenure.pd.kv.off_thread(move |kv| kv.get(&asked)).await;
+    let Some(found) = found.map_err(|error| failed(error.to_string()))? else { return Ok((0, None)) };
     let safe_point = decode(&found.value).map_err(|error| failed(error.to_string()))?;
     Ok((safe_point, Some(found.value)))
 }
@@ -85,9 +85,11 @@ pub async fn report_min_resolved_ts(
 }
 
 /// Whether a restore from snapshots is under way: a marker among the keys. Any member answers.
-pub fn is_snapshot_recovering(gate: &Gate) -> Result<Response<wire::IsSnapshotRecoveringResponse>, Status> {
-    let keys = Keys::new(gate.started()?);
-    let marked = gate.pd.kv.get(&keys.snapshot_recovering()).map(|found| found.is_some());
+pub async fn is_snapshot_recovering(
+    gate: &Gate,
+) -> Result<Response<wire::IsSnapshotRecoveringResponse>, Status> {
+    let key = Keys::new(gate.started()?).snapshot_recovering();
+    let marked = gate.pd.kv.off_thread(move |kv| kv.get(&key)).await.map(|found| found.is_some());
     gate.any(
         marked
             .map(|marked| wire::IsSnapshotRecoveringResponse { header: None, marked })

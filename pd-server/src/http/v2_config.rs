@@ -3,6 +3,7 @@
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
+use dashboard::answer;
 use dashboard::model::ApiError;
 use http::Response;
 use serde::Serialize;
@@ -12,7 +13,6 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::config::log_level;
-use super::json;
 use super::v2::parameters::Parameters;
 use crate::cluster::wall_clock_ns;
 use crate::config::ItemView;
@@ -109,7 +109,7 @@ async fn config(State(gate): State<Gate>, RawQuery(query): RawQuery) -> Response
         Err(refused) => return refused.response(),
     };
     let views = ItemView::all(&gate.pd.config, log_level(&gate), &gate.pd.online.now());
-    json::ok(&ConfigView {
+    answer::json(&ConfigView {
         member: gate.pd.config.name.clone(),
         as_of_ms: u64::try_from(wall_clock_ns() / 1_000_000).unwrap_or_default(),
         items: views.into_iter().map(|view| item(view, told)).collect(),

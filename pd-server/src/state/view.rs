@@ -1,6 +1,6 @@
 //! Reads of the state on this member, and watches in its history.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -24,6 +24,8 @@ pub(super) struct Shared {
     members_changed: watch::Sender<u64>,
     /// The same of the replicated configuration.
     config_changed: watch::Sender<u64>,
+    /// Once this member has it: it never changes, and is asked for again and again.
+    cluster_id: OnceLock<u64>,
 }
 
 /// What was last announced.
@@ -58,6 +60,7 @@ impl Shared {
             changed: watch::Sender::default(),
             members_changed: watch::Sender::default(),
             config_changed: watch::Sender::default(),
+            cluster_id: OnceLock::new(),
         };
         shared.announce();
         shared
@@ -140,8 +143,12 @@ impl View {
     }
 
     pub(crate) fn cluster_id(&self) -> Option<u64> {
+        if let Some(id) = self.shared.cluster_id.get() {
+            return Some(*id);
+        }
         let kv = self.get(keys::CLUSTER_ID).ok()??;
-        keys::decode_be(&kv.value).ok()
+        let id = keys::decode_be(&kv.value).ok()?;
+        Some(*self.shared.cluster_id.get_or_init(|| id))
     }
 
     /// Reads at one revision, and makes sure that the history did not start after it meanwhile. Also gives the newest.

@@ -29,10 +29,11 @@ const COMPRESS_MIN: usize = 1_400;
 pub const HASH_HEADER: HeaderName = HeaderName::from_static("pd-dashboard-hash");
 pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// Puts the headers of every answer of the dashboard.
+/// Puts the headers of every answer of the dashboard. A policy that is there already stays: the page that browses the API
+/// has one of its own.
 pub fn secure(headers: &mut HeaderMap) {
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(POLICY));
     let fixed = [
-        (CONTENT_SECURITY_POLICY, POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
@@ -71,6 +72,12 @@ pub fn error(status: StatusCode, error: &ApiError) -> Response<Body> {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(ms.div_ceil(1_000)));
     }
     response
+}
+
+/// The answer to a method that a route does not have.
+pub async fn only_get() -> Response<Body> {
+    let text = "this route only reads: GET";
+    error(StatusCode::METHOD_NOT_ALLOWED, &ApiError::new("METHOD_NOT_ALLOWED", text))
 }
 
 /// A body of the given type.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use http::{Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -17,7 +17,10 @@ use tracing::error;
 
 use crate::answer;
 use crate::model::ApiError;
+use crate::unread::{Full, Unread};
 
+/// Names a request in its answer and, when it fails, in the log.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Requests under way at once: they share one thread.
 const RUNNING_MAX: usize = 8;
 /// Requests that wait for a place. Fifty pages that are opened at once ask for some hundred files; more are told to come
@@ -25,6 +28,10 @@ const RUNNING_MAX: usize = 8;
 const WAITING_MAX: usize = 512;
 /// How long a request may take, the wait included.
 const LIMIT: Duration = Duration::from_secs(5);
+/// Answers on their way, all together: eight of the largest.
+const UNREAD_KIB_MAX: usize = 64 << 10;
+/// How long a client may read at one: the largest at the speed of a slow line.
+const READ_LIMIT: Duration = Duration::from_secs(60);
 /// When to come again.
 const RETRY_MS: u64 = 1_000;
 
@@ -35,13 +42,21 @@ pub struct Desk {
     waiting: Semaphore,
     panics: AtomicU64,
     shed: AtomicU64,
+    unread: Unread,
+    /// Begins the ids of requests: another one in each process, and at each desk.
+    name: String,
+    asked: AtomicU64,
     panic_word: Option<String>,
 }
 
 impl Desk {
-    /// Requests run on `runtime`. One whose query holds `panic=<panic_word>` panics: for tests.
-    pub fn new(runtime: Handle, panic_word: Option<String>) -> Self {
+    /// Requests run on `runtime`, and their ids begin with `name`. One whose query holds `panic=<panic_word>` panics: for
+    /// tests.
+    pub fn new(runtime: Handle, name: String, panic_word: Option<String>) -> Self {
         Self {
+            unread: Unread::new(runtime.clone(), UNREAD_KIB_MAX, READ_LIMIT),
+            name,
+            asked: AtomicU64::new(0),
             runtime,
             running: Arc::new(Semaphore::new(RUNNING_MAX)),
             waiting: Semaphore::new(WAITING_MAX),
@@ -61,7 +76,7 @@ impl Desk {
         self.shed.load(Relaxed)
     }
 
-    async fn serve(&self, request: Request, next: Next) -> Response<Body> {
+    async fn serve(&self, request: Request, next: Next, id: &str) -> Response<Body> {
         let deadline = Instant::now() + LIMIT;
         let place = {
             let Ok(_waits) = self.waiting.try_acquire() else {
@@ -80,10 +95,13 @@ impl Desk {
             next.run(request).await
         }));
         match timeout_at(deadline, &mut task.0).await {
-            Ok(Ok(response)) => response,
+            Ok(Ok(response)) => match self.unread.hold(response).await {
+                Ok(response) => response,
+                Err(Full) => self.busy(format!("{UNREAD_KIB_MAX} KiB of answers are unread already")),
+            },
             Ok(Err(ended)) if ended.is_panic() => {
                 self.panics.fetch_add(1, Relaxed);
-                error!(path, "a request of the dashboard panicked");
+                error!(path, request = id, "a request of the dashboard panicked");
                 let text = "a defect ended this request; it is in the log of this member";
                 answer::error(StatusCode::INTERNAL_SERVER_ERROR, &ApiError::new("INTERNAL", text))
             }
@@ -115,7 +133,12 @@ impl Drop for Task {
 
 /// The layer round all routes of the dashboard.
 pub async fn hand_over(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response<Body> {
-    let mut response = desk.serve(request, next).await;
+    let id = format!("{}-{:x}", desk.name, desk.asked.fetch_add(1, Relaxed));
+    let mut response = desk.serve(request, next, &id).await;
     answer::secure(response.headers_mut());
+    // What another member answered has its id already: there its log tells more.
+    if let (Ok(id), false) = (HeaderValue::from_str(&id), response.headers().contains_key(REQUEST_ID)) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
     response
 }

@@ -25,6 +25,7 @@ mod stream;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use std::io;
 use std::sync::Arc;
@@ -62,6 +63,8 @@ pub struct Options {
 pub struct Dashboard {
     shared: Arc<Shared>,
     desk: Arc<Desk>,
+    /// Of [`Dashboard::guard`]: what is slow there takes no place from the page.
+    other_desk: Arc<Desk>,
     options: Options,
 }
 
@@ -90,8 +93,10 @@ impl Dashboard {
         let streams = Streams::new(era);
         let shared =
             Arc::new(Shared { lookout, tree: Tree::load(), streams, source, version: options.version });
-        let desk = Arc::new(Desk::new(handle, options.panic_word.clone()));
-        Ok(Self { shared, desk, options })
+        let desk = |name: char| {
+            Arc::new(Desk::new(handle.clone(), format!("{name}{era:x}"), options.panic_word.clone()))
+        };
+        Ok(Self { shared, desk: desk('p'), other_desk: desk('a'), options })
     }
 
     /// All routes: `/pd/api/v2/{stores,operators,members,stats,stream,view,member}`, and the page.
@@ -102,6 +107,11 @@ impl Dashboard {
         }
         let layer = middleware::from_fn_with_state(Arc::clone(&self.desk), desk::hand_over);
         router.layer(layer).with_state(Arc::clone(&self.shared))
+    }
+
+    /// Other routes, to be answered on the thread of the dashboard, within its limits and with its headers.
+    pub fn guard(&self, routes: Router) -> Router {
+        routes.layer(middleware::from_fn_with_state(Arc::clone(&self.other_desk), desk::hand_over))
     }
 
     /// Where the page is; nowhere when it is off.
@@ -117,8 +127,8 @@ impl Dashboard {
     pub fn counts(&self) -> Counts {
         Counts {
             streams: self.shared.streams.open(),
-            panics: self.desk.panics(),
-            shed: self.desk.shed(),
+            panics: self.desk.panics() + self.other_desk.panics(),
+            shed: self.desk.shed() + self.other_desk.shed(),
             looks_failed: self.shared.lookout.failed(),
         }
     }

@@ -62,6 +62,7 @@ pub fn api() -> Router<Arc<Shared>> {
         .route("/pd/api/v2/stream", get(stream))
         .route("/pd/api/v2/view", get(view))
         .route("/pd/api/v2/member", get(member))
+        .method_not_allowed_fallback(answer::only_get)
 }
 
 /// The page below `prefix`, which begins with a slash and does not end with one.

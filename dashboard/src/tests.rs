@@ -43,6 +43,7 @@ pub(crate) fn members() -> MemberList {
         from: "pd-1".into(),
         leader: Some("pd-1".into()),
         term: 3,
+        leads_since_ms: None,
         no_leader_since_ms: None,
         rows: vec![a_member()],
         changes: Vec::new(),
@@ -97,7 +98,6 @@ pub(crate) fn a_store(id: u64, address: &str) -> StoreRow {
         version: "8.5.0".into(),
         started_ms: None,
         last_heartbeat_ms: None,
-        blast: None,
     }
 }
 
@@ -105,6 +105,7 @@ pub(crate) fn a_view(stores: Vec<StoreRow>) -> View {
     View {
         as_of_ms: 7,
         from: "pd-1".into(),
+        leads_since_ms: None,
         health: health(Severity::Ok),
         figures: vec![Figure {
             name: "regions".into(),
@@ -224,6 +225,7 @@ const ROUTES: [&str; 12] = [
 #[tokio::test]
 async fn every_answer_has_the_headers_and_only_get_is_answered() {
     let bed = Bed::with_stores(vec![]);
+    let mut ids = std::collections::BTreeSet::new();
     for path in ROUTES {
         for (method, allowed) in [(Method::GET, true), (Method::HEAD, true), (Method::POST, false)] {
             let response = bed.ask(method.clone(), path).await;
@@ -236,6 +238,7 @@ async fn every_answer_has_the_headers_and_only_get_is_answered() {
             assert_eq!(header("cross-origin-opener-policy"), Some("same-origin"), "{path}");
             assert_eq!(header("cross-origin-resource-policy"), Some("same-origin"), "{path}");
             assert_eq!(header("cache-control"), Some("no-store"), "{path}");
+            assert!(ids.insert(header("x-request-id").unwrap().to_owned()), "{path}: an id of its own");
         }
     }
 }

@@ -166,7 +166,7 @@ export function help() {
   dialog("Keyboard", [
     h("table", { class: "help" }, h("caption", null, "Every page answers these keys"), h("tbody", null, ...rows)),
     h("label", { class: "option" }, box, " single-key shortcuts"),
-    h("p", null, h("a", { href: `${document.documentElement.dataset.api ?? ""}docs` }, "API documents")),
+    h("p", null, h("a", { href: `${document.documentElement.dataset.api ?? ""}docs/` }, "API documents")),
   ]);
 }
 

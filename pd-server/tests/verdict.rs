@@ -38,7 +38,7 @@ async fn questions_beyond_the_bound_are_refused_and_the_verdict_is_not() {
     let tenures = Tenures::start(Arc::clone(&pd), Arc::clone(&metrics), CancellationToken::new());
     let gate = Gate::new(Arc::clone(&pd), tenures, metrics);
     let address = client.local_addr().unwrap().to_string();
-    let app = pd_server::http::routes(&gate);
+    let app = pd_server::http::v2_routes(&gate);
     let served = tokio::spawn(async move { axum::serve(client, app).await });
     let ready = async {
         while pd.leadership.check().is_err() {

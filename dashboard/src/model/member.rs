@@ -14,6 +14,8 @@ pub struct MemberList {
     pub leader: Option<String>,
     /// The term.
     pub term: u64,
+    /// Since when the leader leads, by its own word, or as this member saw it; null when neither is known.
+    pub leads_since_ms: Option<u64>,
     /// Since when this member knows of no leader.
     pub no_leader_since_ms: Option<u64>,
     /// The members, by id.
@@ -69,7 +71,7 @@ pub struct MemberRow {
     pub clock_ms: Option<u64>,
     /// The version of its program.
     pub version: String,
-    /// Bytes of its data folder; none until that is measured.
+    /// Bytes of its data folder, about a minute old at most; none until that is measured.
     pub data_bytes: Option<u64>,
     /// When it answered last.
     pub last_heard_ms: Option<u64>,

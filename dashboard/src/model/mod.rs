@@ -22,6 +22,6 @@ pub use map::{Heat, HeatLane, KeyMap, Trouble};
 pub use member::{LeaderChange, MemberList, MemberRole, MemberRow, SafePoint, TimestampState};
 pub use operator::{OperatorList, OperatorRow, OperatorState};
 pub use stats::{Figure, Stats};
-pub use store::{Blast, LimitRow, Liveness, NodeState, StoreList, StoreRow, StoreState};
+pub use store::{LimitRow, Liveness, NodeState, StoreList, StoreRow, StoreState};
 pub use view::View;
 pub use why::{Reason, Why, WhyLimit, WhyOperator, WhyPeer, WhyRegion, WhyStore};

@@ -109,8 +109,6 @@ pub struct StoreRow {
     pub started_ms: Option<u64>,
     /// When it was heard last.
     pub last_heartbeat_ms: Option<u64>,
-    /// What its loss would mean.
-    pub blast: Option<Blast>,
 }
 
 /// A limit of a store.
@@ -122,13 +120,4 @@ pub struct LimitRow {
     pub rate: Option<f64>,
     /// How often it was the reason to wait, since this leader leads.
     pub refused: Option<u64>,
-}
-
-/// What the loss of a store would mean, now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Blast {
-    /// Regions that would have no healthy replica left.
-    pub lost: u64,
-    /// Regions that would be on their last one.
-    pub last_replica: u64,
 }

@@ -12,6 +12,9 @@ pub struct View {
     pub as_of_ms: u64,
     /// Its name.
     pub from: String,
+    /// Since when it leads, in ms since 1970.
+    #[serde(default)]
+    pub leads_since_ms: Option<u64>,
     /// The verdict.
     pub health: Health,
     /// The figures; their series stay empty: each member keeps its own.

@@ -42,6 +42,8 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::routing::get;
 use axum::{Router, middleware};
+use dashboard::answer;
+use dashboard::model::ApiError;
 use http::{HeaderValue, Response, StatusCode, Uri};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
@@ -53,7 +55,7 @@ pub(crate) use self::store_view::scores as store_scores;
 use crate::cluster::{Cluster, Tenure};
 use crate::grpc::{self, Gate};
 
-/// All routes.
+/// All routes but those under `/pd/api/v2`, which the dashboard guards.
 pub fn routes(gate: &Gate) -> Router {
     let routes = Router::new()
         .route("/pd/api/v1/version", get(version))
@@ -76,12 +78,11 @@ pub fn routes(gate: &Gate) -> Router {
         .merge(schedulers::routes())
         .merge(stats::routes())
         .merge(store_limits::routes())
-        .merge(stores::routes())
-        .merge(v2::routes());
+        .merge(stores::routes());
     finished(gate, routes)
 }
 
-/// The routes under `/pd/api/v2` alone, to be served under another path as well.
+/// The routes under `/pd/api/v2`, but those of the dashboard itself.
 pub fn v2_routes(gate: &Gate) -> Router {
     finished(gate, v2::routes())
 }
@@ -93,7 +94,7 @@ fn finished(gate: &Gate, routes: Router<Gate>) -> Router {
 /// Lets paths with doubled slashes find their routes in `app`, as tools write them that put addresses together from
 /// pieces. What is found nowhere is answered as unknown.
 pub fn forgive_slashes(app: Router) -> Router {
-    let inner = TowerToHyperService::new(app.clone().fallback(grpc::unknown_path));
+    let inner = TowerToHyperService::new(app.clone().fallback(unknown));
     app.fallback(move |mut request: Request| {
         let inner = inner.clone();
         async move {
@@ -106,6 +107,17 @@ pub fn forgive_slashes(app: Router) -> Router {
             }
         }
     })
+}
+
+/// A path that leads nowhere: below our own API in its words, elsewhere in those of gRPC or tikv/pd.
+async fn unknown(request: Request) -> Response<Body> {
+    if !request.uri().path().starts_with("/pd/api/v2/") {
+        return grpc::unknown_path(request).await;
+    }
+    let text = format!("there is no route {}; /pd/api/v2/docs has all", request.uri().path());
+    let mut response = answer::error(StatusCode::NOT_FOUND, &ApiError::new("NOT_FOUND", text));
+    answer::secure(response.headers_mut());
+    response
 }
 
 /// The same address with single slashes; none if it has no doubled ones.

@@ -1,14 +1,16 @@
 //! The members as rows: each says itself how it is; who does not answer is shown as it was, with its age.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use dashboard::Depth;
-use dashboard::model::{Health, MemberList, MemberRole, MemberRow, SafePoint, TimestampState};
+use dashboard::model::{Health, MemberList, MemberRole, MemberRow, SafePoint, View};
 use futures::future::join_all;
 use parking_lot::Mutex;
 use raft_core::Role;
 
 use super::fetch::Fetch;
+use super::folder::Folder;
 use super::leaders::Leaders;
 use super::meter::Meter;
 use super::now_ms;
@@ -19,7 +21,7 @@ use crate::member::{Member, MemberId};
 use crate::tso::LOGICAL_BITS;
 
 /// What this member says of itself.
-pub fn own(gate: &Gate, meter: &Meter) -> MemberRow {
+pub fn own(gate: &Gate, meter: &Meter, folder: &Arc<Folder>) -> MemberRow {
     let own = gate.pd.members.own();
     let status = gate.pd.raft.status(PD_GROUP).map(|status| status.borrow().clone());
     let role = match status.as_ref().map(|status| (status.role, &status.conf_state)) {
@@ -39,9 +41,21 @@ pub fn own(gate: &Gate, meter: &Meter) -> MemberRow {
         fsync_p99_ms: rates.sync_p99_ms,
         clock_ms: Some(now_ms),
         version: crate::OWN_VERSION.to_owned(),
+        data_bytes: folder.bytes(),
         last_heard_ms: Some(now_ms),
         ..unknown(own)
     }
+}
+
+/// With what rows are made.
+#[derive(Clone, Copy)]
+pub struct Means<'a> {
+    /// Rates of this member.
+    pub meter: &'a Meter,
+    /// Its data.
+    pub folder: &'a Arc<Folder>,
+    /// How others are asked.
+    pub fetch: &'a Fetch,
 }
 
 /// What the other members said last.
@@ -50,16 +64,16 @@ pub struct Others(Mutex<BTreeMap<MemberId, MemberRow>>);
 
 impl Others {
     /// All members by id. Others are asked only when rows are wanted.
-    pub async fn rows(&self, gate: &Gate, meter: &Meter, fetch: &Fetch, depth: Depth) -> Vec<MemberRow> {
+    pub async fn rows(&self, gate: &Gate, means: Means<'_>, depth: Depth) -> Vec<MemberRow> {
         let members = gate.pd.members.list();
         let own_id = gate.pd.members.own().id;
         let asked = members.iter().map(async |member| {
             if member.id == own_id {
-                return own(gate, meter);
+                return own(gate, means.meter, means.folder);
             }
             match depth {
                 Depth::Figures => self.kept(member, None),
-                Depth::Rows => self.ask(member, fetch).await,
+                Depth::Rows => self.ask(member, means.fetch).await,
             }
         });
         let mut rows = join_all(asked).await;
@@ -106,19 +120,23 @@ pub fn list(
     rows: Vec<MemberRow>,
     leaders: &Leaders,
     health: &Health,
-    timestamps: Option<TimestampState>,
+    view: Option<&View>,
     as_of_ms: u64,
 ) -> MemberList {
     let state = gate.pd.leadership.state();
+    // The leader knows best when it began; while it is not heard, what this member saw holds.
+    let told = view.filter(|view| state.leader.as_ref().is_some_and(|leader| leader.name == view.from));
+    let leads_since_ms = told.and_then(|view| view.leads_since_ms).or_else(|| leaders.since_ms());
     MemberList {
         as_of_ms,
         from: gate.pd.members.own().name.clone(),
         leader: state.leader.map(|leader| leader.name),
         term: state.term.0,
+        leads_since_ms,
         no_leader_since_ms: health.no_leader_since_ms,
         rows,
         changes: leaders.changes(),
-        timestamps,
+        timestamps: view.and_then(|view| view.timestamps.clone()),
         safe_points: safe_points(gate, as_of_ms),
     }
 }

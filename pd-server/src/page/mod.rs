@@ -4,6 +4,7 @@
 //! that one waits, no other is put, so that a page never adds to the load of an owner that is behind.
 
 mod fetch;
+mod folder;
 mod fullness;
 mod leaders;
 mod members;
@@ -20,11 +21,11 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::{Router, middleware};
-use dashboard::model::{ApiError, MemberRow, View};
+use dashboard::model::{MemberRow, View};
 use dashboard::{Dashboard, Depth, Look, Options, Source, answer};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::{Method, Response, StatusCode};
+use http::{Method, Response};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -32,23 +33,27 @@ use tracing::warn;
 use crate::grpc::Gate;
 use crate::verdict;
 use fetch::Fetch;
+use folder::Folder;
 use leaders::Leaders;
 use members::Others;
 use meter::Meter;
 use view::Viewer;
 
-/// A request with `panic=<its value>` in its query panics: tests prove by it that a panic ends that request only. Never
-/// set where people work; a member that sees it says so at its start.
+/// A request with `panic=<its value>` in its query panics: tests prove by it that a panic ends that request only. Builds for
+/// people do not know it; a member that sees it says so at its start.
 const PANIC_WORD: &str = "PD_TEST_DASHBOARD_PANIC";
 
-/// Starts the dashboard; its routes, and `gate` with its API below each place of the page, so that a proxy needs one rule
-/// for both.
+/// Starts the dashboard; its routes, all of the v2 API, and with it `api` below each place of the page, so that a proxy
+/// needs one rule for both. What of these the dashboard does not answer itself runs on its thread and within its limits,
+/// too.
 ///
 /// # Errors
 /// Its thread cannot be started.
 pub fn start(gate: &Gate, api: &Router, stop: &CancellationToken) -> io::Result<Router> {
     let leaders = Leaders::follow(&gate.pd, stop.clone());
+    let folder = Folder::new(gate.pd.config.data_dir.clone());
     let source = Arc::new(Page {
+        folder,
         gate: gate.clone(),
         meter: Arc::new(Meter::default()),
         fetch: Fetch::new(),
@@ -56,7 +61,7 @@ pub fn start(gate: &Gate, api: &Router, stop: &CancellationToken) -> io::Result<
         viewer: Arc::default(),
         leaders,
     });
-    let panic_word = std::env::var(PANIC_WORD).ok().filter(|word| !word.is_empty());
+    let panic_word = std::env::var(PANIC_WORD).ok().filter(|word| cfg!(debug_assertions) && !word.is_empty());
     if panic_word.is_some() {
         warn!(variable = PANIC_WORD, "set: requests of the dashboard may ask for a panic; for tests only");
     }
@@ -67,9 +72,10 @@ pub fn start(gate: &Gate, api: &Router, stop: &CancellationToken) -> io::Result<
     }
     let options = Options { version: crate::OWN_VERSION, page: config.enabled, prefix, panic_word };
     let dashboard = Dashboard::start(source, options, stop.clone())?;
-    let api = api.clone().layer(middleware::from_fn(only_read));
-    let nested = dashboard.prefixes().iter().fold(Router::new(), |all, at| all.nest(at, api.clone()));
-    let page = dashboard.router().merge(nested);
+    let v2 = crate::http::v2_routes(gate);
+    let below = dashboard.guard(api.clone().merge(v2.clone())).layer(middleware::from_fn(only_read));
+    let nested = dashboard.prefixes().iter().fold(Router::new(), |all, at| all.nest(at, below.clone()));
+    let page = dashboard.router().merge(nested).merge(dashboard.guard(v2));
     gate.metrics.follow_dashboard(dashboard);
     Ok(page)
 }
@@ -79,8 +85,7 @@ async fn only_read(request: Request, next: Next) -> Response<Body> {
     let mut response = if matches!(*request.method(), Method::GET | Method::HEAD) {
         next.run(request).await
     } else {
-        let error = ApiError::new("METHOD_NOT_ALLOWED", "the page only reads: GET");
-        answer::error(StatusCode::METHOD_NOT_ALLOWED, &error)
+        answer::only_get().await
     };
     answer::secure(response.headers_mut());
     response
@@ -89,6 +94,7 @@ async fn only_read(request: Request, next: Next) -> Response<Body> {
 /// This member, as its page sees it.
 struct Page {
     gate: Gate,
+    folder: Arc<Folder>,
     meter: Arc<Meter>,
     fetch: Fetch,
     others: Arc<Others>,
@@ -98,18 +104,24 @@ struct Page {
 
 impl Source for Page {
     fn own(&self) -> MemberRow {
-        members::own(&self.gate, &self.meter)
+        members::own(&self.gate, &self.meter, &self.folder)
     }
 
     fn lead_view(&self, depth: Depth) -> BoxFuture<'static, Option<View>> {
         let (gate, viewer, meter) = (self.gate.clone(), Arc::clone(&self.viewer), Arc::clone(&self.meter));
-        async move { viewer.view(&gate, &meter, depth).await }.boxed()
+        let leaders = Arc::clone(&self.leaders);
+        async move {
+            let view = viewer.view(&gate, &meter, depth).await?;
+            Some(View { leads_since_ms: leaders.since_ms(), ..view })
+        }
+        .boxed()
     }
 
     fn look(&self, depth: Depth) -> BoxFuture<'static, Look> {
         let own_view = self.lead_view(depth);
         let (gate, meter, fetch) = (self.gate.clone(), Arc::clone(&self.meter), self.fetch.clone());
-        let (others, leaders) = (Arc::clone(&self.others), Arc::clone(&self.leaders));
+        let (others, leaders, folder) =
+            (Arc::clone(&self.others), Arc::clone(&self.leaders), Arc::clone(&self.folder));
         async move {
             let leader = gate.pd.leadership.state().leader;
             let own = gate.pd.members.own();
@@ -121,13 +133,12 @@ impl Source for Page {
                         None => None,
                     }
                 },
-                others.rows(&gate, &meter, &fetch, depth),
+                others.rows(&gate, members::Means { meter: &meter, folder: &folder, fetch: &fetch }, depth),
                 verdict::health(&gate)
             );
             let as_of_ms = now_ms();
             let health = view.as_ref().map_or(&own_health, |view| &view.health);
-            let timestamps = view.as_ref().and_then(|view| view.timestamps.clone());
-            let members = members::list(&gate, rows, &leaders, health, timestamps, as_of_ms);
+            let members = members::list(&gate, rows, &leaders, health, view.as_ref(), as_of_ms);
             let cluster_id = Some(gate.pd.cluster_id()).filter(|id| *id != 0).map(|id| id.to_string());
             Look { as_of_ms, member: own.name.clone(), cluster_id, own_health, view, members }
         }

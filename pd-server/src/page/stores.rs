@@ -41,7 +41,6 @@ pub fn row(record: &StoreRecord, planned: &Planned) -> Option<StoreRow> {
             .filter(|s| *s > 0)
             .map(|s| s.saturating_mul(1_000)),
         last_heartbeat_ms: heartbeat_ms(meta),
-        blast: None,
     })
 }
 

@@ -100,6 +100,7 @@ impl Viewer {
         Some(View {
             as_of_ms: now_ms(),
             from: gate.pd.members.own().name.clone(),
+            leads_since_ms: None,
             health,
             figures,
             timestamps: Some(timestamps),

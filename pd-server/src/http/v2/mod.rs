@@ -11,6 +11,7 @@ mod tests;
 mod why;
 
 use axum::Router;
+use dashboard::answer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -18,7 +19,7 @@ use crate::grpc::Gate;
 
 /// Its routes.
 pub fn routes() -> Router<Gate> {
-    described().0.merge(document::routes())
+    described().0.merge(document::routes()).method_not_allowed_fallback(answer::only_get)
 }
 
 /// The routes with their document. The dashboard serves its own; the document has them too.

@@ -11,6 +11,9 @@
 
 pub mod cluster;
 pub mod config;
+#[doc(hidden)]
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod grpc;
 pub mod http;
 pub mod ids;

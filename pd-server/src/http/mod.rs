@@ -7,6 +7,8 @@ mod checkers;
 mod cluster;
 mod config;
 mod hop;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod json;
 mod json_body;
 mod labels;

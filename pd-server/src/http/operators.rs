@@ -192,7 +192,7 @@ async fn create(State(gate): State<Gate>, body: Bytes) -> Response<Body> {
 
 /// What is wrong with a request before the planner sees it, and the status for it.
 #[derive(Debug)]
-struct Unreadable(StatusCode, String);
+pub(super) struct Unreadable(StatusCode, String);
 
 fn missing(text: &str) -> Unreadable {
     Unreadable(StatusCode::BAD_REQUEST, text.to_owned())
@@ -202,7 +202,7 @@ fn refused(text: String) -> Unreadable {
     Unreadable(StatusCode::INTERNAL_SERVER_ERROR, text)
 }
 
-fn read(input: &Map<String, Value>, max_replicas: u64) -> Result<OperatorRequest, Unreadable> {
+pub(super) fn read(input: &Map<String, Value>, max_replicas: u64) -> Result<OperatorRequest, Unreadable> {
     let name = input.get("name").and_then(Value::as_str).ok_or_else(|| missing("missing operator name"))?;
     let id = |field: &str, text: &str| input.get(field).and_then(whole).ok_or_else(|| missing(text));
     let region = || id("region_id", "missing region id").map(RegionId);

@@ -4,6 +4,8 @@
 mod acquaintance;
 mod changes;
 mod folder;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod identity;
 mod joining;
 mod listen;

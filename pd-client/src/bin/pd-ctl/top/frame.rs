@@ -17,6 +17,9 @@ use crate::units;
 /// Older than this, what is shown is old: a pulse comes each second.
 const STALE_MS: u64 = 3_000;
 
+/// What goes on in the next line stands so much further in.
+const INDENT: usize = 2;
+
 /// Draws everything.
 pub fn draw(frame: &mut Frame<'_>, picture: &Picture, screen: &Screen, look: Look, now_ms: u64) {
     let area = frame.area();
@@ -31,7 +34,10 @@ pub fn draw(frame: &mut Frame<'_>, picture: &Picture, screen: &Screen, look: Loo
         Constraint::Length(1),
     ])
     .areas(area);
-    frame.render_widget(Paragraph::new(first_line(picture, screen, look, now_ms)), head);
+    frame.render_widget(
+        Paragraph::new(shortened(first_line(picture, screen, look, now_ms), width, look)),
+        head,
+    );
     frame.render_widget(Paragraph::new(reasons), why);
     let lines = usize::from(middle.height);
     let mut body = match screen.page {
@@ -53,7 +59,7 @@ pub fn draw(frame: &mut Frame<'_>, picture: &Picture, screen: &Screen, look: Loo
     }
     frame.render_widget(Paragraph::new(footer(screen, width)), foot);
     if let Some(pane) = &screen.pane {
-        draw_pane(frame, pane);
+        draw_pane(frame, pane, screen.scroll);
     }
 }
 
@@ -115,7 +121,7 @@ fn reasons(picture: &Picture, look: Look, now_ms: u64, width: usize, most: usize
         )));
     }
     lines.truncate(most);
-    lines
+    lines.into_iter().map(|line| shortened(line, width, look)).collect()
 }
 
 /// One problem on one line, or its cause and what to type on a second one where the screen is narrow.
@@ -212,15 +218,72 @@ fn footer(screen: &Screen, width: usize) -> Line<'static> {
     ))
 }
 
-fn draw_pane(frame: &mut Frame<'_>, lines: &[String]) {
+fn draw_pane(frame: &mut Frame<'_>, lines: &[String], scroll: usize) {
     let area = frame.area();
-    let wanted = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2);
-    let height = wanted.min(area.height.saturating_sub(2)).max(3).min(area.height);
+    let lines = folded(lines, usize::from(area.width));
+    let room = pane_room(area.height);
+    let height = u16::try_from(lines.len().min(room) + 2).unwrap_or(u16::MAX).max(3).min(area.height);
     let pane = Rect { y: area.y + area.height.saturating_sub(height + 1), height, ..area };
-    let text: Vec<Line<'_>> = lines.iter().map(|line| Line::from(units::plain(line))).collect();
-    let block = Block::new().borders(Borders::TOP | Borders::BOTTOM).title(" Esc closes ");
+    let first = scroll.min(lines.len().saturating_sub(room));
+    let last = (first + room).min(lines.len());
+    let title = match lines.len() > room {
+        true => format!(" Esc closes  j k: lines {} to {last} of {} ", first + 1, lines.len()),
+        false => " Esc closes ".to_owned(),
+    };
+    let text: Vec<Line<'_>> = lines[first..last].iter().map(|line| Line::from(line.as_str())).collect();
+    let block = Block::new().borders(Borders::TOP | Borders::BOTTOM).title(title);
     frame.render_widget(Clear, pane);
     frame.render_widget(Paragraph::new(text).block(block), pane);
+}
+
+/// Lines of the pane that a screen of this height shows: the verdict and the footer stay, and the pane has two borders.
+fn pane_room(height: u16) -> usize {
+    usize::from(height.saturating_sub(4)).max(1)
+}
+
+/// How far the pane can be scrolled.
+pub fn scroll_max(pane: &[String], width: u16, height: u16) -> usize {
+    folded(pane, usize::from(width)).len().saturating_sub(pane_room(height))
+}
+
+/// The lines as they fit the screen: long ones go on in the next line, between words where there are any.
+fn folded(lines: &[String], width: usize) -> Vec<String> {
+    let mut folded = Vec::new();
+    for line in lines {
+        let line = units::plain(line);
+        let indent = line.chars().take_while(|letter| *letter == ' ').count() + INDENT;
+        // On the narrowest screens an indent leaves no room.
+        let indent = if indent * 2 > width { 0 } else { indent };
+        let mut rest: Vec<char> = line.chars().collect();
+        while rest.len() > width.max(1) {
+            let at = rest[..=width].iter().rposition(|letter| *letter == ' ').filter(|at| *at > indent);
+            let cut = at.unwrap_or(width.max(1));
+            let tail = rest.split_off(cut);
+            folded.push(rest.into_iter().collect());
+            let tail = tail.into_iter().skip_while(|letter| *letter == ' ');
+            rest = std::iter::repeat_n(' ', indent).chain(tail).collect();
+        }
+        folded.push(rest.into_iter().collect());
+    }
+    folded
+}
+
+/// A line no longer than the screen is wide; where something is left out, that is shown.
+fn shortened(line: Line<'static>, width: usize, look: Look) -> Line<'static> {
+    let length = |line: &Line<'_>| line.spans.iter().map(|span| span.content.chars().count()).sum::<usize>();
+    if length(&line) <= width {
+        return line;
+    }
+    let more = if look.unicode { "…" } else { "..." };
+    let mut room = width.saturating_sub(more.chars().count());
+    let mut spans = Vec::new();
+    for span in line.spans {
+        let content: String = span.content.chars().take(room).collect();
+        room -= content.chars().count();
+        spans.push(Span::styled(content, span.style));
+    }
+    spans.push(Span::raw(clipped(more, width)));
+    Line::from(spans)
 }
 
 /// The text, no longer than the screen is wide.

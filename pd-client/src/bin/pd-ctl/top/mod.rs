@@ -139,7 +139,7 @@ async fn watch(session: Session) -> Result<Answer, Failure> {
                 News::Broken(why) => live.broken = Some(why),
             },
             Some(lines) = told.recv() => {
-                screen.pane = Some(lines);
+                screen.show(lines);
                 draw = true;
             }
             input = keys.recv() => {
@@ -168,6 +168,9 @@ async fn watch(session: Session) -> Result<Answer, Failure> {
         if draw {
             let picture = held.as_ref().unwrap_or(&live);
             let now_ms = units::now_ms();
+            let size = taken.terminal.size().map_err(broken)?;
+            let pane = screen.pane.as_deref().unwrap_or_default();
+            screen.scroll = screen.scroll.min(frame::scroll_max(pane, size.width, size.height));
             taken
                 .terminal
                 .draw(|frame| frame::draw(frame, picture, &screen, look, now_ms))

@@ -46,6 +46,8 @@ pub struct Screen {
     pub search: Option<String>,
     /// The pane of reasons, line by line.
     pub pane: Option<Vec<String>>,
+    /// Lines of it above the screen.
+    pub scroll: usize,
     /// A word about the last key.
     pub notice: Option<String>,
     /// Whether `g` was pressed, which waits for a page's letter.
@@ -66,7 +68,7 @@ pub enum Wish {
 const HELP: [&str; 10] = [
     "g o  overview     g s  stores       g p  operators",
     "g k  key space    g m  members",
-    "j k  down and up through the rows (arrows do, too)",
+    "j k  down and up through the rows, or through these lines (arrows do, too)",
     "w    why: of the row that is pointed at (Enter does, too)",
     "/    search: an id of a region, `store 4`, or a part of an address",
     "Space  hold the picture still, or let it go on",
@@ -101,6 +103,10 @@ impl Screen {
             KeyCode::Char('q') => return Some(Wish::Quit),
             KeyCode::Char('g') => self.going = true,
             KeyCode::Char('/') => self.search = Some(String::new()),
+            KeyCode::Char('j') | KeyCode::Down if self.pane.is_some() => self.scroll += 1,
+            KeyCode::Char('k') | KeyCode::Up if self.pane.is_some() => {
+                self.scroll = self.scroll.saturating_sub(1);
+            }
             KeyCode::Char('j') | KeyCode::Down => {
                 self.row = (self.row + 1).min(self.rows(picture).saturating_sub(1));
             }
@@ -108,11 +114,16 @@ impl Screen {
             KeyCode::Char('w') | KeyCode::Enter => return self.why(picture),
             KeyCode::Char('y') => return Some(Wish::Copy(self.page)),
             KeyCode::Char(' ') => self.paused = !self.paused,
-            KeyCode::Char('?') => self.pane = Some(HELP.map(str::to_owned).to_vec()),
+            KeyCode::Char('?') => self.show(HELP.map(str::to_owned).to_vec()),
             KeyCode::Esc => self.pane = None,
             _ => {}
         }
         None
+    }
+
+    /// Opens the pane at its first line.
+    pub fn show(&mut self, lines: Vec<String>) {
+        (self.pane, self.scroll) = (Some(lines), 0);
     }
 
     fn go(&mut self, letter: KeyCode) -> Option<Wish> {
@@ -244,6 +255,17 @@ mod tests {
         assert_eq!(press(&mut screen, &picture, "/q\u{1b}"), None, "a letter in the search is no command");
         press(&mut screen, &picture, "/nobody\n");
         assert!(screen.notice.as_ref().unwrap().contains("nobody"));
+    }
+
+    #[test]
+    fn an_open_pane_is_what_moves() {
+        let (mut screen, picture) = (Screen::default(), picture());
+        press(&mut screen, &picture, "j?jjjk");
+        assert_eq!((screen.row, screen.scroll), (1, 2));
+        press(&mut screen, &picture, "?");
+        assert_eq!(screen.scroll, 0, "what is opened begins at its first line");
+        press(&mut screen, &picture, "\u{1b}k");
+        assert_eq!((screen.row, screen.pane.is_some()), (0, false));
     }
 
     #[test]

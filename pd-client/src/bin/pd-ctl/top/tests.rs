@@ -161,6 +161,47 @@ fn every_frame_names_the_verdict_and_the_footer_stays() {
 }
 
 #[test]
+fn a_long_answer_is_read_to_its_end() {
+    let (_, picture) = scenes().remove(0);
+    let look = Look { colour: false, unicode: true };
+    let reason = "store 517 holds 7 replicas and gets no more: store 517 uses 26 per mille of its target of 7.0 MiB, heard 3 s ago";
+    let mut screen = Screen::default();
+    screen.show((1..=30).map(|line| format!("{line}. {reason}")).collect());
+    let drawn = |screen: &Screen, width, height| {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| frame::draw(frame, &picture, screen, look, NOW_MS)).unwrap();
+        lines(&terminal)
+    };
+    let first = drawn(&screen, 80, 24).join(" ");
+    let words = first.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains(&format!("1. {reason} 2. ")), "{words}");
+    assert!(words.contains("j k: lines 1 to 20 of 60"), "{words}");
+    screen.scroll = frame::scroll_max(screen.pane.as_deref().unwrap(), 80, 24);
+    let last = drawn(&screen, 80, 24);
+    assert!(last.iter().any(|line| line.ends_with("heard 3 s ago")), "{last:#?}");
+    assert!(last.join(" ").contains("lines 41 to 60 of 60"), "{last:#?}");
+    for (width, height) in [(1, 1), (3, 2), (10, 3), (11, 5)] {
+        drawn(&screen, width, height);
+    }
+}
+
+#[test]
+fn what_is_left_out_is_shown() {
+    let health = health(
+        r#""verdict": "attention", "leader": "pd-1", "by_leader": true, "checks": [
+        {"code": "STORE_LOW_SPACE", "severity": "attention", "count": 1, "since_ms": 1700000040000,
+         "summary": "store 517 is above its low-space ratio: 91 % of its disk is used, the limit is 80 %"}]"#,
+    );
+    let picture = picture(&[health]);
+    for (unicode, end) in [(true, "…"), (false, "...")] {
+        let text = plain_frame(&picture, Look { colour: false, unicode }, NOW_MS, 60, 24).unwrap();
+        let line = text.lines().nth(1).unwrap();
+        assert!(line.contains("store 517 is above") && line.ends_with(end), "{line}");
+        assert_eq!(line.chars().count(), 60, "{line}");
+    }
+}
+
+#[test]
 fn no_screen_is_too_small() {
     for (_, picture) in scenes() {
         for (width, height) in [(1, 1), (3, 2), (10, 3), (500, 5)] {

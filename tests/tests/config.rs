@@ -275,12 +275,10 @@ async fn updated(url: &str, items: &Value) -> Result<()> {
     Ok(())
 }
 
-/// Waits until a member shows an item with this value.
+/// Waits until a member itself has an item with this value. (Its first API shows the leader's.)
 async fn on_member(url: &str, item: &str, value: &Value) -> Result<()> {
     eventually(&format!("{item} = {value} on {url}"), PATIENCE, async || {
-        let config = http::get_json(&format!("{url}/pd/api/v1/config")).await?;
-        let path = format!("/{}", item.replace('.', "/"));
-        let shown = config.pointer(&path).cloned().unwrap_or_default();
+        let shown = origin(url, item).await?["value"].clone();
         ensure!(shown == *value, "it shows {shown}");
         Ok(())
     })

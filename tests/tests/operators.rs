@@ -70,6 +70,18 @@ async fn operators_by_hand_are_carried_out() -> Result<()> {
     let records = http::get_json(&format!("{url}/pd/api/v1/operators/records?from=0")).await?;
     let newest = records[0].as_str().context("a record")?;
     ensure!(newest.contains("use policy USEKEY and keys [6D]") && newest.contains("duration:"), "{records}");
+
+    // More than a Store cuts at a time: done only when all are cut.
+    let keys: Vec<String> = (0x70..0x70 + 25).map(|key| format!("{key:02X}")).collect();
+    ask(&url, json!({"name": "split-region", "region_id": id, "policy": "usekey", "keys": keys})).await?;
+    let status = ended(&url, id).await?;
+    ensure!(status.starts_with("status: SUCCESS"), "{status}");
+    eventually("a region for each key", LONG, async || {
+        let regions = http::get_json(&format!("{url}/pd/api/v1/regions")).await?;
+        ensure!(regions["count"] == 2 + 25, "{} regions", regions["count"]);
+        Ok(())
+    })
+    .await?;
     cluster.passed()
 }
 
@@ -119,6 +131,18 @@ async fn refusals_have_the_words_of_the_tools_and_change_nothing() -> Result<()>
             "without peer role",
         ),
         (operators, json!({"name": "grow", "region_id": id}), 400, "unknown operator"),
+        (
+            operators,
+            json!({"name": "split-region", "region_id": id, "policy": "usekey", "keys": vec!["6D"; 1_025]}),
+            400,
+            "1025 split keys, at most 1024 at a time",
+        ),
+        (
+            operators,
+            json!({"name": "split-region", "region_id": id, "policy": "usekey", "keys": ["6D".repeat(70_000)]}),
+            400,
+            "at most 65536 together",
+        ),
         (operators, json!([1]), 400, "json"),
         (
             "/pd/api/v1/schedulers",
@@ -157,6 +181,67 @@ async fn refusals_have_the_words_of_the_tools_and_change_nothing() -> Result<()>
         ensure!(found == StatusCode::BAD_REQUEST, "{path}: {found} {}", String::from_utf8_lossy(&text));
     }
     ensure!(shown(&url).await? == before, "a refusal changed something");
+    cluster.passed()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_several_who_switch_a_scheduler_at_once_one_did_it() -> Result<()> {
+    let cluster = Cluster::start(Setup::of_a_test(1, 3)).await?;
+    let url = cluster.members()[0].client_url();
+    replicated_region(&url).await?;
+    let all = format!("{url}/pd/api/v1/schedulers");
+    let one = format!("{all}/balance-region-scheduler");
+    let name = json!({"name": "balance-region-scheduler"}).to_string();
+    for _ in 0..5 {
+        let takers = (0..6).map(|_| http::request(Method::DELETE, &one));
+        let statuses: Vec<StatusCode> =
+            futures::future::try_join_all(takers).await?.into_iter().map(|(status, _)| status).collect();
+        let removed = statuses.iter().filter(|status| **status == StatusCode::OK).count();
+        ensure!(removed == 1 && statuses.iter().all(|s| matches!(s.as_u16(), 200 | 404)), "{statuses:?}");
+        let givers = (0..6).map(|_| http::send(Method::POST, &all, &name));
+        let statuses: Vec<StatusCode> =
+            futures::future::try_join_all(givers).await?.into_iter().map(|(status, ..)| status).collect();
+        let created = statuses.iter().filter(|status| **status == StatusCode::OK).count();
+        ensure!(created == 1 && statuses.iter().all(|s| matches!(s.as_u16(), 200 | 400)), "{statuses:?}");
+    }
+    cluster.passed()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_set_for_a_store_goes_with_it() -> Result<()> {
+    let cluster = Cluster::start(Setup::of_a_test(1, 4)).await?;
+    let url = cluster.members()[0].client_url();
+    let region = replicated_region(&url).await?;
+    let store = followers_of(&region)[0];
+    let on = |path: &str| format!("{url}/pd/api/v1/{path}");
+    // So slow a limit would keep its replicas for hours, were it asked.
+    post(&on(&format!("store/{store}/limit")), json!({"rate": 0.01})).await?;
+    post(&on(&format!("store/{store}/weight")), json!({"leader": 2, "region": 0.5})).await?;
+    let limits = async || {
+        let schedule = http::get_json(&on("config/schedule")).await?;
+        Ok::<_, anyhow::Error>(schedule["store-limit"].clone())
+    };
+    ensure!(limits().await?[store.to_string()]["add-peer"] == 0.01, "{}", limits().await?);
+    http::delete(&on(&format!("store/{store}"))).await?;
+    eventually("it is buried", LONG, async || {
+        let state = http::get_json(&on(&format!("store/{store}"))).await?["store"]["state_name"].clone();
+        ensure!(state == "Tombstone", "{state}");
+        Ok(())
+    })
+    .await?;
+    ensure!(limits().await?.get(store.to_string()).is_none(), "{}", limits().await?);
+    let status = http::get_json(&on(&format!("store/{store}"))).await?["status"].clone();
+    ensure!(status["leader_weight"] == 1, "{status}");
+    for (what, body) in [
+        ("limit", json!({"rate": 1})),
+        ("weight", json!({"leader": 1, "region": 1})),
+        ("label", json!({"zone": "z1"})),
+    ] {
+        let path = on(&format!("store/{store}/{what}"));
+        let (status, _, text) = http::send(Method::POST, &path, &body.to_string()).await?;
+        let text = String::from_utf8_lossy(&text);
+        ensure!(status == StatusCode::GONE && text.contains("has been removed"), "{what}: {status} {text}");
+    }
     cluster.passed()
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
 use scheduler::{OperatorChange, OperatorEvent, OperatorView, RegionId, Step, Time};
 use tracing::info;
 
@@ -14,6 +15,8 @@ const KEPT: usize = 1_024;
 const RECORD_MS: u64 = 10 * 60 * 1_000;
 /// Operators known after their end; the oldest makes room. A cluster in a hurry ends some thousands in ten minutes.
 const RECORDS_MAX: usize = 16_384;
+/// Bytes of the keys in all of them: a split by hand may name many.
+const RECORDS_BYTES_MAX: usize = 8 << 20;
 
 /// The newest lines, and the operators that ended not long ago.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub struct OperatorLog {
     records: BTreeMap<RegionId, OperatorRecord>,
     /// In the order of their ends; entries of Regions whose record is a newer one are passed over.
     ends: VecDeque<(Time, RegionId)>,
+    /// Of the keys in `records`.
+    bytes: usize,
 }
 
 impl OperatorLog {
@@ -35,6 +40,7 @@ impl OperatorLog {
             running: BTreeMap::new(),
             records: BTreeMap::new(),
             ends: VecDeque::new(),
+            bytes: 0,
         }
     }
 
@@ -94,11 +100,16 @@ impl OperatorLog {
     fn end(&mut self, region: RegionId, status: OperatorStatus, at: Time) {
         let Some(view) = self.running.remove(&region) else { return };
         self.forget_old(at);
-        while self.ends.len() >= RECORDS_MAX {
+        let bytes = key_bytes(&view);
+        while self.ends.len() >= RECORDS_MAX
+            || (self.bytes + bytes > RECORDS_BYTES_MAX && !self.ends.is_empty())
+        {
             self.forget_first();
         }
         self.ends.push_back((at, region));
-        self.records.insert(region, OperatorRecord { view, status, finished: Some(at), epoch: self.epoch });
+        self.bytes += bytes;
+        let record = OperatorRecord { view, status, finished: Some(at), epoch: self.epoch };
+        self.bytes -= self.records.insert(region, record).map_or(0, |old| key_bytes(&old.view));
     }
 
     fn forget_old(&mut self, now: Time) {
@@ -111,9 +122,22 @@ impl OperatorLog {
         if let Some((at, region)) = self.ends.pop_front()
             && self.records.get(&region).is_some_and(|record| record.finished == Some(at))
         {
-            self.records.remove(&region);
+            self.bytes -= self.records.remove(&region).map_or(0, |old| key_bytes(&old.view));
         }
     }
+}
+
+fn key_bytes(view: &OperatorView) -> usize {
+    let keys = view.steps.iter().map(|step| match step {
+        Step::SplitRegion { keys, .. } => keys.iter().map(Bytes::len).sum(),
+        Step::AddLearner(_)
+        | Step::PromoteLearner(_)
+        | Step::RemovePeer(_)
+        | Step::TransferLeader { .. }
+        | Step::EnterJoint { .. }
+        | Step::LeaveJoint { .. } => 0,
+    });
+    keys.sum()
 }
 
 /// The name of a step as operators of the ecosystem know it.
@@ -144,7 +168,7 @@ impl std::fmt::Display for Steps<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use scheduler::{Cause, EndReason, OperatorId, OperatorKind, RegionEpoch};
+    use scheduler::{Cause, EndReason, OperatorId, OperatorKind, RegionEpoch, SplitPolicy};
 
     fn event(region: u64, at: u64, what: OperatorChange) -> OperatorEvent {
         let (region, kind) = (RegionId(region), OperatorKind::Admin);
@@ -167,6 +191,30 @@ mod tests {
             waits_for: None,
         };
         event(region, at, OperatorChange::Created(view))
+    }
+
+    #[test]
+    fn records_with_large_keys_make_room_for_each_other() {
+        let mut log = OperatorLog::new(Epoch { wall_ns: 5 });
+        let mut end = |region: u64, at: u64, megabytes: usize| {
+            let mut event = created(region, at);
+            if let OperatorChange::Created(view) = &mut event.what {
+                let keys = vec![Bytes::from(vec![7; 1 << 20]); megabytes];
+                let (start_key, end_key) = (Bytes::new(), Bytes::new());
+                view.steps =
+                    vec![Step::SplitRegion { policy: SplitPolicy::UseKey, keys, start_key, end_key }];
+            }
+            log.write(event);
+            log.write(self::event(region, at + 1, OperatorChange::Finished));
+            log.records(Time(at + 1)).iter().map(|r| r.view.region.0).collect::<Vec<_>>()
+        };
+        assert_eq!(end(1, 10, 5), [1]);
+        assert_eq!(end(2, 20, 3), [2, 1]);
+        assert_eq!(end(2, 30, 1), [2], "its own old record counted when it came");
+        assert_eq!(end(3, 40, 7), [3, 2], "7 + 1 fit");
+        assert_eq!(end(4, 50, 1), [4, 3]);
+        assert_eq!(end(5, 60, 9), [5], "alone it is kept whatever it weighs");
+        assert_eq!(end(6, 70, 0), [6]);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The owner of the planner: one thread, one loop. Events go in through bounded channels, effects go out; it waits for
 //! nothing but events, and errands (writes, reservations of ids) report back as events.
 
+mod ids;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,15 +10,13 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use proto::pdpb::{self, ErrorType, RegionHeartbeatResponse};
-use scheduler::{
-    Effect, IdRange, OperatorId, OperatorView, Planner, Refusal, SplitGrant, StoreEvent, StoreId,
-    StoreWeights, Time,
-};
+use scheduler::{Effect, OperatorView, Planner, Refusal, StoreEvent, StoreId, StoreWeights, Time};
 use semver::Version;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use self::ids::Waiting;
 use super::Stores;
 use super::clock::wall_clock_ns;
 use super::load::OwnerLoad;
@@ -24,7 +24,7 @@ use super::min_resolved::MinResolved;
 use super::node_states::Fill;
 use super::operator_log::OperatorLog;
 use super::operators::{Epoch, OperatorRecord, OperatorStatus};
-use super::requests::{AskOperator, AskSplit, CallError, HeartbeatBatch, Request, StoreAnswer};
+use super::requests::{CallError, HeartbeatBatch, Request, StoreAnswer};
 use super::store_writes::{StoreWrites, Wish};
 use super::stores::StoreBook;
 use super::streams::{Sent, Streams};
@@ -45,10 +45,6 @@ const ROUND_BATCHES: usize = 8;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How often prepared stores are put into service.
 const NODE_STATES: Duration = Duration::from_secs(10);
-/// Wishes that wait for ids.
-const WAITING_MAX: usize = 1_024;
-/// Pause before a failed reservation of ids is tried again.
-const IDS_RETRY: Duration = Duration::from_millis(200);
 
 /// What an owner is made of.
 pub(super) struct Parts {
@@ -96,12 +92,6 @@ pub(super) struct Owner {
     configured_version: Version,
     load: Arc<OwnerLoad>,
     began: Instant,
-}
-
-/// A wish that waits for ids.
-enum Waiting {
-    Split(AskSplit),
-    Operator(AskOperator),
 }
 
 impl Owner {
@@ -308,9 +298,11 @@ impl Owner {
         if let Err(error) = &result {
             warn!(%error, "a store's record was not written");
         }
-        if let Some(meta) = self.writes.written(result, &mut self.book) {
-            self.tell_planner(&meta);
+        if let Some(written) = self.writes.written(result, &mut self.book) {
+            self.tell_planner(&written.meta);
+            self.follow_version();
             self.publish();
+            written.tell();
         }
     }
 
@@ -333,99 +325,27 @@ impl Owner {
         OperatorRecord { view, status: OperatorStatus::Running, finished: None, epoch }
     }
 
-    fn add_operator(&mut self, ask: AskOperator) {
-        let now = self.now();
-        match self.planner.add_operator(now, ask.request.clone()) {
-            Err(Refusal::IdsLacking { needed, .. }) if self.waiting.len() < WAITING_MAX => {
-                self.waiting.push_back(Waiting::Operator(ask));
-                self.reserve_ids(needed);
-            }
-            Err(Refusal::IdsLacking { .. }) => {
-                let _ = ask.reply.send(Err(CallError::Busy(WAITING_MAX)));
-            }
-            result => {
-                let _ = ask.reply.send(result.map_err(CallError::from));
-            }
-        }
-    }
-
     /// Goes by the newest configuration that was read: who asks for this has seen to that.
     fn reconfigure(&mut self, now: Time) {
         let settings = self.errands.online.now();
         self.planner.handle_config(now, settings.planner_config());
-        let version = settings.cluster_version();
+        self.follow_version();
+        self.publish();
+    }
+
+    /// The cluster version is what the configuration says, and only that: what a store's own record raised is there as
+    /// well by now. One that was read before the book is older than the book.
+    fn follow_version(&mut self) {
+        let version = self.errands.online.now().cluster_version();
         if version != self.configured_version {
             self.configured_version = version.clone();
             self.book.set_cluster_version(version);
-            self.publish();
         }
     }
 
     fn weigh(&mut self, store: StoreId, weights: StoreWeights) -> Result<(), Refusal> {
         let now = self.now();
         self.planner.handle_store_weights(now, store, weights)
-    }
-
-    fn ask_split(&mut self, ask: AskSplit) {
-        let now = self.now();
-        match self.planner.handle_split_request(now, ask.region, ask.epoch, ask.count) {
-            Err(Refusal::IdsLacking { needed, .. }) if self.waiting.len() < WAITING_MAX => {
-                self.waiting.push_back(Waiting::Split(ask));
-                self.reserve_ids(needed);
-            }
-            Err(Refusal::IdsLacking { .. }) => {
-                let _ = ask.reply.send(Err(CallError::Busy(WAITING_MAX)));
-            }
-            result => {
-                let _ = ask.reply.send(result.map_err(CallError::from));
-            }
-        }
-    }
-
-    fn reserve_ids(&mut self, count: u64) {
-        if self.ids_in_flight {
-            return;
-        }
-        self.ids_in_flight = true;
-        let (ids, term) = (self.errands.ids.clone(), self.errands.term);
-        let requests = self.errands.requests.clone();
-        let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
-        self.errands.runtime.spawn(async move {
-            let reserved = ids
-                .alloc(term, count)
-                .await
-                .map(|last| IdRange { first: last - u64::from(count - 1), count: u64::from(count) });
-            if reserved.is_err() {
-                tokio::time::sleep(IDS_RETRY).await;
-            }
-            let _ = requests.send(Request::IdsReserved(reserved)).await;
-        });
-    }
-
-    fn ids_reserved(&mut self, now: Time, result: Result<IdRange, crate::ids::IdError>) {
-        self.ids_in_flight = false;
-        let waiting = std::mem::take(&mut self.waiting);
-        match result {
-            Ok(range) => {
-                self.planner.handle_ids(now, range);
-                for wish in waiting {
-                    match wish {
-                        Waiting::Split(ask) => self.ask_split(ask),
-                        Waiting::Operator(ask) => self.add_operator(ask),
-                    }
-                }
-            }
-            Err(error) => {
-                warn!(%error, "no ids for the planner");
-                for wish in waiting {
-                    let error = Err(error.clone().into());
-                    let _ = match wish {
-                        Waiting::Split(ask) => ask.reply.send(error.map(|()| SplitGrant::default())).is_ok(),
-                        Waiting::Operator(ask) => ask.reply.send(error.map(|()| OperatorId(0))).is_ok(),
-                    };
-                }
-            }
-        }
     }
 
     /// Carries out what the planner wants, in order.

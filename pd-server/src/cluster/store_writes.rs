@@ -24,6 +24,8 @@ use crate::state::{Compare, Kv, KvError, Op, Txn};
 const WAITING_MAX: usize = 4_096;
 /// Where the cluster version stands in the replicated configuration.
 const CLUSTER_VERSION: &str = "cluster-version";
+/// And the limits of single stores, by id.
+const STORE_LIMITS: [&str; 2] = ["schedule", "store-limit"];
 
 /// A change that is wanted.
 pub enum Wish {
@@ -83,23 +85,49 @@ impl Change {
         }
     }
 
-    /// Writes or deletes the record.
-    fn op(&self, keys: &Keys) -> Op {
-        match self {
+    /// The store that is gone for good by this.
+    fn goes(&self) -> Option<u64> {
+        let meta = self.meta();
+        (meta.node_state() == metapb::NodeState::Removed).then_some(meta.id)
+    }
+
+    /// Writes or deletes the record; the weights of a store that is gone go along.
+    fn ops(&self, keys: &Keys) -> Vec<Op> {
+        let record = match self {
             Self::Record(meta) => Op::put(keys.store(meta.id), Bytes::from(meta.encode_to_vec())),
             Self::Gone(meta) => Op::delete(keys.store(meta.id)),
-        }
+        };
+        let weights = self
+            .goes()
+            .map(|id| [keys.store_leader_weight(id), keys.store_region_weight(id)].map(Op::delete));
+        [record].into_iter().chain(weights.into_iter().flatten()).collect()
     }
 }
 
 impl Proposal {
     /// Makes it durable; `false` when the configuration changed meanwhile.
     pub async fn write(self, kv: &Kv, term: Term, keys: Keys) -> Result<bool, KvError> {
-        let mut txn = Txn::of(vec![self.op]);
-        if let Some(version) = self.version {
-            txn = kv.off_thread(move |kv| with_version(txn, &version, kv, &keys)).await?;
+        let Self { ops, raise, gone } = self;
+        let mut txn = Txn::of(ops);
+        if raise.is_some() || gone.is_some() {
+            let change = move |kv: &Kv| with_configuration(txn, raise.as_ref(), gone, kv, &keys);
+            txn = kv.off_thread(change).await?;
         }
         Ok(kv.txn(term, txn).await?.succeeded)
+    }
+}
+
+/// A change that is durable now, and who waits to hear of it.
+pub struct Written {
+    /// The record, also where it is deleted.
+    pub meta: metapb::Store,
+    reply: Option<Reply<()>>,
+}
+
+impl Written {
+    /// To be called once everybody can see the change.
+    pub fn tell(self) {
+        answer(self.reply, Ok(()));
     }
 }
 
@@ -109,24 +137,20 @@ struct Decided {
     reply: Option<Reply<()>>,
 }
 
-/// A change that is being written.
-struct InFlight {
-    decided: Decided,
-    version: Version,
-}
-
 /// What is to be proposed.
 pub struct Proposal {
-    op: Op,
-    /// The cluster version that comes with it, where it changes.
-    version: Option<Version>,
+    ops: Vec<Op>,
+    /// The cluster version that comes with it, where it rises.
+    raise: Option<Version>,
+    /// The store whose limit goes with it.
+    gone: Option<u64>,
 }
 
 /// The queue of changes.
 #[derive(Default)]
 pub struct StoreWrites {
     waiting: VecDeque<Wish>,
-    in_flight: Option<InFlight>,
+    in_flight: Option<Decided>,
     /// To be written again: the configuration changed while it was written.
     again: Option<Decided>,
 }
@@ -169,10 +193,11 @@ impl StoreWrites {
         let decided = self.again.take().or_else(|| self.take_decided(book, max_replicas))?;
         let version = book.version_with(decided.change.meta());
         let proposal = Proposal {
-            op: decided.change.op(keys),
-            version: (version != *book.cluster_version()).then(|| version.clone()),
+            ops: decided.change.ops(keys),
+            raise: (version != *book.cluster_version()).then_some(version),
+            gone: decided.change.goes(),
         };
-        self.in_flight = Some(InFlight { decided, version });
+        self.in_flight = Some(decided);
         Some(proposal)
     }
 
@@ -189,18 +214,17 @@ impl StoreWrites {
         None
     }
 
-    /// The proposal under way has ended: answers who waits for it and gives back the record that is durable now, or that
-    /// is deleted now. `false` means that the configuration changed meanwhile: it comes again.
-    pub fn written(&mut self, result: Result<bool, KvError>, book: &mut StoreBook) -> Option<metapb::Store> {
-        let InFlight { decided, version } = self.in_flight.take()?;
+    /// The proposal under way has ended. Gives back what is durable now; who waits for it is told by the caller once it is
+    /// published. `false` means that the configuration changed meanwhile: it comes again.
+    pub fn written(&mut self, result: Result<bool, KvError>, book: &mut StoreBook) -> Option<Written> {
+        let decided = self.in_flight.take()?;
         match result {
             Ok(true) => {
                 match &decided.change {
-                    Change::Record(meta) => book.install(meta.clone(), version),
+                    Change::Record(meta) => book.install(meta.clone()),
                     Change::Gone(meta) => book.forget(meta.id),
                 }
-                answer(decided.reply, Ok(()));
-                Some(decided.change.meta().clone())
+                Some(Written { meta: decided.change.meta().clone(), reply: decided.reply })
             }
             Ok(false) => {
                 self.again = Some(decided);
@@ -304,19 +328,107 @@ pub fn read_cluster_version(kv: &Kv, keys: &Keys) -> Result<Version, KvError> {
     }
 }
 
-/// Also writes the cluster version. The rest of the configuration stays as it is.
-fn with_version(txn: Txn, version: &Version, kv: &Kv, keys: &Keys) -> Result<Txn, KvError> {
+/// Also raises the cluster version and takes away the limit of a store that is gone. The rest of the configuration stays
+/// as it is, and so does all of it when nothing of that changes it.
+fn with_configuration(
+    txn: Txn,
+    raise: Option<&Version>,
+    gone: Option<u64>,
+    kv: &Kv,
+    keys: &Keys,
+) -> Result<Txn, KvError> {
     let found = kv.get(&keys.config())?.map(|found| found.value);
     let mut config: Map<String, Value> = match &found {
         Some(value) => serde_json::from_slice(value)
             .map_err(|error| KvError::Storage(format!("replicated configuration: {error}")))?,
         None => Map::new(),
     };
-    // A person may have set a greater one since this was decided.
-    let set = config.get(CLUSTER_VERSION).and_then(Value::as_str).and_then(|text| Version::parse(text).ok());
-    let version = set.map_or(version.clone(), |set| set.max(version.clone()));
-    config.insert(CLUSTER_VERSION.to_owned(), Value::String(version.to_string()));
-    Ok(txn
-        .when(Compare::unchanged(keys.config(), found))
-        .then(Op::put(keys.config(), Value::Object(config).to_string())))
+    let raised = raise.is_some_and(|version| raise_version(&mut config, version));
+    let forgotten = gone.is_some_and(|store| forget_limit(&mut config, store));
+    let txn = txn.when(Compare::unchanged(keys.config(), found));
+    if raised || forgotten {
+        return Ok(txn.then(Op::put(keys.config(), Value::Object(config).to_string())));
+    }
+    Ok(txn)
+}
+
+/// Somebody may have set a higher one by hand since it was looked at.
+fn raise_version(config: &mut Map<String, Value>, version: &Version) -> bool {
+    let known =
+        config.get(CLUSTER_VERSION).and_then(Value::as_str).and_then(|text| Version::parse(text).ok());
+    let rises = known.is_none_or(|known| known < *version);
+    if rises {
+        config.insert(CLUSTER_VERSION.to_owned(), Value::String(version.to_string()));
+    }
+    rises
+}
+
+fn forget_limit(config: &mut Map<String, Value>, store: u64) -> bool {
+    let [section, limits] = STORE_LIMITS;
+    let limits = config.get_mut(section).and_then(|section| section.get_mut(limits));
+    limits.and_then(Value::as_object_mut).is_some_and(|limits| limits.remove(&store.to_string()).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(value: Value) -> Map<String, Value> {
+        let Value::Object(map) = value else { panic!("an object") };
+        map
+    }
+
+    fn book() -> StoreBook {
+        let store = metapb::Store { id: 1, version: "8.5.0".to_owned(), ..Default::default() };
+        StoreBook::new(vec![store], Version::new(8, 5, 0))
+    }
+
+    /// Found by hand: a store's record that was under way put the cluster version of before into the book, for good.
+    #[test]
+    fn a_version_set_by_hand_outlives_a_record_under_way() {
+        let (mut book, mut writes) = (book(), StoreWrites::default());
+        let (reply, mut told) = tokio::sync::oneshot::channel();
+        let change = LabelChange::Delete("none".to_owned());
+        writes.push(Wish::Relabel { id: 1, change, strict: None, reply });
+        assert!(writes.next(&book, &Keys::new(7), 3).is_none(), "refused");
+        assert!(matches!(told.try_recv(), Ok(Err(CallError::Store(StoreRefusal::NoLabel { .. })))));
+        let (reply, mut told) = tokio::sync::oneshot::channel();
+        let label = metapb::StoreLabel { key: "zone".to_owned(), value: "z1".to_owned() };
+        let change = LabelChange::Merge(vec![label]);
+        writes.push(Wish::Relabel { id: 1, change, strict: None, reply });
+        let proposal = writes.next(&book, &Keys::new(7), 3).unwrap();
+        assert!(proposal.raise.is_none() && proposal.gone.is_none());
+        book.set_cluster_version(Version::new(8, 6, 0));
+        let written = writes.written(Ok(true), &mut book).unwrap();
+        assert_eq!(*book.cluster_version(), Version::new(8, 6, 0));
+        assert!(told.try_recv().is_err(), "not before others can see it");
+        written.tell();
+        assert!(matches!(told.try_recv(), Ok(Ok(()))));
+    }
+
+    #[test]
+    fn the_cluster_version_only_rises_with_a_store() {
+        let mut config = object(json!({"cluster-version": "8.6.0"}));
+        assert!(!raise_version(&mut config, &Version::new(8, 5, 9)), "one by hand came first");
+        assert!(raise_version(&mut config, &Version::new(8, 10, 0)));
+        assert_eq!(config["cluster-version"], "8.10.0");
+        assert!(raise_version(&mut Map::new(), &Version::new(0, 0, 1)));
+    }
+
+    #[test]
+    fn weights_and_limit_go_with_a_store() {
+        let keys = Keys::new(7);
+        let mut gone = metapb::Store { id: 1, ..Default::default() };
+        assert_eq!(Change::Record(gone.clone()).ops(&keys).len(), 1);
+        assert_eq!(Change::Record(gone.clone()).goes(), None);
+        gone.set_node_state(metapb::NodeState::Removed);
+        for change in [Change::Record(gone.clone()), Change::Gone(gone)] {
+            assert_eq!((change.ops(&keys).len(), change.goes()), (3, Some(1)));
+        }
+        let mut config = object(json!({"schedule": {"store-limit": {"1": {}, "2": {}}, "max-merge": 1}}));
+        assert!(forget_limit(&mut config, 1) && !forget_limit(&mut config, 1));
+        assert_eq!(Value::Object(config), json!({"schedule": {"store-limit": {"2": {}}, "max-merge": 1}}));
+        assert!(!forget_limit(&mut Map::new(), 1));
+    }
 }

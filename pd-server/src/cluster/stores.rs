@@ -181,7 +181,7 @@ impl StoreBook {
         &self.cluster_version
     }
 
-    /// Another cluster version, set by hand.
+    /// Another cluster version: raised by a store that has registered, or set by hand.
     pub fn set_cluster_version(&mut self, version: Version) {
         self.cluster_version = version;
     }
@@ -291,6 +291,9 @@ impl StoreBook {
         strict: Option<&[String]>,
     ) -> Result<metapb::Store, StoreRefusal> {
         let known = self.table.get(&id).ok_or(StoreRefusal::InvalidId(id))?;
+        if known.meta.node_state() == NodeState::Removed {
+            return Err(StoreRefusal::Removed(id));
+        }
         let mut meta = known.meta.clone();
         match change {
             LabelChange::Merge(given) => merge_labels(&mut meta.labels, given),
@@ -357,14 +360,13 @@ impl StoreBook {
             .map_or_else(|| self.cluster_version.clone(), |least| least.max(self.cluster_version.clone()))
     }
 
-    /// Takes a record that is durable now.
-    pub fn install(&mut self, meta: metapb::Store, cluster_version: Version) {
+    /// Takes a record that is durable now. The cluster version follows by itself: it is read out of the configuration.
+    pub fn install(&mut self, meta: metapb::Store) {
         let mut record = StoreRecord::new(meta);
         if let Some(known) = self.table.get(&record.meta.id) {
             record.stats.clone_from(&known.stats);
             record.meta.last_heartbeat = record.meta.last_heartbeat.max(known.meta.last_heartbeat);
         }
-        self.cluster_version = cluster_version;
         Arc::make_mut(&mut self.table).insert(record.meta.id, Arc::new(record));
     }
 

@@ -15,7 +15,8 @@ fn book(ids: &[u64]) -> StoreBook {
     for id in ids {
         let meta = book.put(&store(*id, "8.5.0"), None).unwrap();
         let version = book.version_with(&meta);
-        book.install(meta, version);
+        book.install(meta);
+        book.set_cluster_version(version);
     }
     book
 }
@@ -43,9 +44,9 @@ fn the_cluster_version_is_the_least_and_never_falls() {
     let newer = book.put(&store(2, "9.0.0"), None).unwrap();
     let version = book.version_with(&newer);
     assert_eq!(version.to_string(), "8.5.0");
-    book.install(newer, version);
+    book.install(newer);
     let leaving = book.remove(1, true, 3).unwrap().unwrap();
-    book.install(leaving, Version::new(8, 5, 0));
+    book.install(leaving);
     let buried = book.bury(1).unwrap();
     assert_eq!(book.version_with(&buried).to_string(), "9.0.0");
 }
@@ -53,18 +54,17 @@ fn the_cluster_version_is_the_least_and_never_falls() {
 #[test]
 fn a_store_goes_from_preparing_to_removed_and_does_not_come_back() {
     let mut book = book(&[1, 2, 3]);
-    let version = book.cluster_version().clone();
     let refused = book.remove(1, false, 3).unwrap_err();
     assert_eq!(refused, StoreRefusal::NotEnough { id: 1, left: 2, need: 3 });
     assert!(book.bury(1).is_none());
     let serving = book.serve(1).unwrap();
-    book.install(serving, version.clone());
+    book.install(serving);
     let leaving = book.remove(1, false, 2).unwrap().unwrap();
     assert_eq!((leaving.state(), leaving.node_state()), (StoreState::Offline, NodeState::Removing));
-    book.install(leaving, version.clone());
+    book.install(leaving);
     assert_eq!(book.remove(1, false, 2).unwrap(), None);
     let buried = book.bury(1).unwrap();
-    book.install(buried, version);
+    book.install(buried);
     assert_eq!(book.remove(1, false, 2).unwrap_err(), StoreRefusal::Tombstone(1));
     assert_eq!(book.put(&store(1, "8.5.0"), None).unwrap_err(), StoreRefusal::Tombstone(1));
     assert_eq!(
@@ -79,13 +79,13 @@ fn a_store_goes_from_preparing_to_removed_and_does_not_come_back() {
 fn registering_again_merges_labels_and_keeps_state_and_heartbeat() {
     let mut book = book(&[1]);
     let serving = book.serve(1).unwrap();
-    book.install(serving, Version::new(8, 5, 0));
+    book.install(serving);
     book.heartbeat(77, StoreStats { store_id: 1, ..Default::default() }).unwrap();
     let label = |key: &str, value: &str| StoreLabel { key: key.to_owned(), value: value.to_owned() };
     let first = book
         .put(&Store { labels: vec![label("zone", "z1"), label("disk", "ssd")], ..store(1, "8.5.0") }, None)
         .unwrap();
-    book.install(first, Version::new(8, 5, 0));
+    book.install(first);
     let again = book
         .put(&Store { labels: vec![label("ZONE", "z2"), label("disk", "")], ..store(1, "8.5.1") }, None)
         .unwrap();
@@ -106,7 +106,7 @@ fn heartbeats_are_written_rarely_and_silence_is_seen() {
     assert!(book.heartbeat_to_persist(1).is_none());
     book.heartbeat(step, stats()).unwrap();
     let meta = book.heartbeat_to_persist(1).unwrap();
-    book.install(meta, Version::new(8, 5, 0));
+    book.install(meta);
     assert!(book.heartbeat_to_persist(1).is_none());
     let second = 1_000_000_000;
     for (silent_s, liveness) in
@@ -124,18 +124,17 @@ fn heartbeats_are_written_rarely_and_silence_is_seen() {
 #[test]
 fn a_leaving_store_may_stay_unless_its_data_is_gone() {
     let mut book = book(&[1, 2, 3, 4]);
-    let version = book.cluster_version().clone();
     assert_eq!(book.back_up(1), Ok(None), "it never left");
     let leaving = book.remove(1, false, 3).unwrap().unwrap();
-    book.install(leaving, version.clone());
+    book.install(leaving);
     let back = book.back_up(1).unwrap().unwrap();
     assert_eq!((back.state(), back.node_state()), (StoreState::Up, NodeState::Serving));
     let destroyed = book.remove(1, true, 3).unwrap().unwrap();
-    book.install(destroyed, version.clone());
+    book.install(destroyed);
     assert_eq!(book.back_up(1), Err(StoreRefusal::Destroyed(1)));
     assert_eq!(book.purge(1), Err(StoreRefusal::NotRemoved(1)));
     let buried = book.bury(1).unwrap();
-    book.install(buried, version);
+    book.install(buried);
     assert_eq!(book.back_up(1), Err(StoreRefusal::Removed(1)));
     assert_eq!(book.purge(1).unwrap().id, 1);
     book.forget(1);
@@ -146,10 +145,9 @@ fn a_leaving_store_may_stay_unless_its_data_is_gone() {
 fn labels_are_added_replaced_deleted_and_checked_where_that_is_asked() {
     let label = |key: &str, value: &str| StoreLabel { key: key.to_owned(), value: value.to_owned() };
     let mut book = book(&[1]);
-    let version = book.cluster_version().clone();
     let merge = LabelChange::Merge(vec![label("zone", "z1"), label("host", "h1")]);
     let labelled = book.relabel(1, &merge, None).unwrap();
-    book.install(labelled, version);
+    book.install(labelled);
     let texts = |change: LabelChange| -> Vec<String> {
         let meta = book.relabel(1, &change, None).unwrap();
         meta.labels.iter().map(|label| format!("{}={}", label.key, label.value)).collect()

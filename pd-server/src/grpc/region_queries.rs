@@ -18,6 +18,8 @@ use crate::cluster::{Cluster, Tenure, wire::region_to_wire};
 
 /// Most ranges in one call; each costs a look-up at least.
 const RANGES_MAX: usize = 65_536;
+/// Most keys and ids in one message of the stream: each may bring a Region into the one answer.
+const QUERIES_MAX: usize = 65_536;
 /// Look-ups in one message of the stream before other calls of the thread get their turn.
 const LOOKUPS_IN_A_ROW: usize = 4_096;
 
@@ -57,12 +59,20 @@ async fn answer_query(
     question: wire::QueryRegionRequest,
 ) -> Result<wire::QueryRegionResponse, Status> {
     tenure.check_cluster_id(question.cluster_id())?;
-    let result = match tenure.cluster() {
+    let result = match tenure.cluster().and_then(|cluster| check_query(&question).map(|()| cluster)) {
         Ok(cluster) => Ok(query(tenure, &cluster, question).await),
         Err(refusal) => Err(refusal),
     };
     tenure.check_lead().await?;
     header::answer(tenure.cluster_id, result).map(Response::into_inner)
+}
+
+fn check_query(question: &wire::QueryRegionRequest) -> Result<(), Refusal> {
+    let asked = question.keys.len() + question.prev_keys.len() + question.ids.len();
+    if asked > QUERIES_MAX {
+        return Err(Refusal::unknown(format!("{asked} keys and ids, at most {QUERIES_MAX} in one message")));
+    }
+    Ok(())
 }
 
 async fn query(
@@ -198,8 +208,8 @@ fn hole(found: &[RegionView], range: &wire::KeyRange, complete: bool) -> Option<
 
 #[cfg(test)]
 mod tests {
-    use super::{check_ranges, hole};
-    use proto::pdpb::KeyRange;
+    use super::{QUERIES_MAX, check_query, check_ranges, hole};
+    use proto::pdpb::{KeyRange, QueryRegionRequest};
     use scheduler::{RegionMeta, RegionView};
 
     fn range(start: &str, end: &str) -> KeyRange {
@@ -213,6 +223,15 @@ mod tests {
             ..RegionMeta::default()
         };
         RegionView { meta, ..RegionView::default() }
+    }
+
+    #[test]
+    fn a_question_has_a_bound_over_all_its_kinds() {
+        let ids = |count| QueryRegionRequest { ids: vec![1; count], ..QueryRegionRequest::default() };
+        let with_keys =
+            |question| QueryRegionRequest { keys: vec!["k".into()], prev_keys: vec!["k".into()], ..question };
+        assert!(check_query(&with_keys(ids(QUERIES_MAX - 2))).is_ok());
+        assert!(check_query(&with_keys(ids(QUERIES_MAX - 1))).is_err());
     }
 
     #[test]

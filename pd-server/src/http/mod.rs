@@ -6,14 +6,15 @@ mod body_limit;
 mod checkers;
 mod cluster;
 mod config;
-mod hop;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
+mod hop;
 mod json;
 mod json_body;
 mod labels;
 mod leader;
 mod members;
+mod missing;
 pub(crate) mod operator_text;
 mod operators;
 mod path;

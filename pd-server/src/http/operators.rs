@@ -12,15 +12,12 @@ use serde_json::{Map, Value};
 
 use super::path::Path;
 use super::query::{self, Query};
-use super::{bootstrapped, json, json_body, not_leader, operator_text};
+use super::{bootstrapped, json, json_body, missing as not_here, not_leader, operator_text};
 use crate::cluster::{CallError, OperatorRecord};
 use crate::grpc::Gate;
 
-/// Operators that exist here, as a refusal of the others names them.
-const NAMES: &str =
-    "transfer-leader, transfer-region, transfer-peer, add-peer, add-learner, remove-peer, split-region";
-/// Those of tikv/pd that do not.
-const MISSING: [&str; 3] = ["merge-region", "scatter-region", "scatter-regions"];
+/// Bytes of all keys of one split together: an operator is said to its Store, kept and shown whole.
+const SPLIT_BYTES_MAX: usize = 64 << 10;
 /// What tools look for.
 const NOT_FOUND: &str = "[PD:operator:ErrOperatorNotFound]operator not found";
 
@@ -183,7 +180,11 @@ async fn create(State(gate): State<Gate>, body: Bytes) -> Response<Body> {
     match cluster.add_operator(request.clone()).await {
         Ok(_) => json::ok(&"The operator is created."),
         Err(CallError::Planner(refusal)) => {
-            json::error(StatusCode::INTERNAL_SERVER_ERROR, &refusal_text(&request, &refusal))
+            let status = match refusal {
+                Refusal::TooManySplits { .. } => StatusCode::BAD_REQUEST,
+                _ => StatusCode::INTERNAL_SERVER_ERROR,
+            };
+            json::error(status, &refusal_text(&request, &refusal))
         }
         Err(CallError::Over) => not_leader(&gate),
         Err(error) => json::error(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
@@ -234,10 +235,10 @@ pub(super) fn read(input: &Map<String, Value>, max_replicas: u64) -> Result<Oper
             let (policy, keys) = read_split(policy.ok_or_else(|| missing("missing split policy"))?, input)?;
             Ok(OperatorRequest::Split { region, policy, keys })
         }
-        name if MISSING.contains(&name) => {
-            Err(missing(&format!("operator {name} does not exist here; those that exist: {NAMES}")))
-        }
-        _ => Err(missing("unknown operator")),
+        name => Err(match not_here::operator(name) {
+            Some(why) => missing(&format!("operator {why}")),
+            None => missing("unknown operator"),
+        }),
     }
 }
 
@@ -299,7 +300,12 @@ fn read_split(policy: &str, input: &Map<String, Value>) -> Result<(SplitPolicy, 
             hex::decode(text).map_err(|_| refused(format!("split key {text} is not in hex format")))?;
         Ok(Bytes::from(bytes))
     };
-    Ok((policy, keys.iter().map(key).collect::<Result<Vec<Bytes>, Unreadable>>()?))
+    let keys = keys.iter().map(key).collect::<Result<Vec<Bytes>, Unreadable>>()?;
+    let bytes: usize = keys.iter().map(Bytes::len).sum();
+    if bytes > SPLIT_BYTES_MAX {
+        return Err(missing(&format!("split keys of {bytes} bytes, at most {SPLIT_BYTES_MAX} together")));
+    }
+    Ok((policy, keys))
 }
 
 /// A refusal in the words that tools know, where there are any.
@@ -321,6 +327,9 @@ fn refusal_text(request: &OperatorRequest, refusal: &Refusal) -> String {
             format!(
                 "failed to add operator, maybe already have one: region {region} has one that was asked for"
             )
+        }
+        (Refusal::TooManySplits { count, limit }, _) => {
+            format!("{count} split keys, at most {limit} at a time")
         }
         (Refusal::NothingToDo(_), _) => format!("no operator step is built: {refusal}"),
         (refusal, _) => refusal.to_string(),

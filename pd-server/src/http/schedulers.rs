@@ -1,5 +1,7 @@
 //! Schedulers: which are in, put in, taken out, paused, and how each is doing.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use axum::Router;
@@ -16,36 +18,14 @@ use super::checkers::read_delay;
 use super::config::{answer, configure};
 use super::path::Path;
 use super::query::Query;
-use super::{bootstrapped, json, json_body, not_leader, units};
+use super::{bootstrapped, json, json_body, missing, not_leader, units};
 use crate::cluster::{Cluster, wall_clock_ns};
-use crate::config::{Draft, SchedulerEntry, SettingError};
+use crate::config::{ChangeError, Draft, SchedulerEntry, SettingError};
 use crate::grpc::Gate;
 
 /// What tools look for.
 const NOT_FOUND: &str = "[PD:scheduler:ErrSchedulerNotFound]scheduler not found";
 const EXISTED: &str = "[PD:scheduler:ErrSchedulerExisted]scheduler existed";
-
-/// Schedulers of tikv/pd that do not exist here: refused with a text that says so.
-const MISSING: [&str; 18] = [
-    "balance-hot-region-scheduler",
-    "balance-range-scheduler",
-    "balance-witness-scheduler",
-    "evict-leader-scheduler",
-    "evict-slow-store-scheduler",
-    "evict-slow-trend-scheduler",
-    "evict-stopping-store-scheduler",
-    "grant-hot-region-scheduler",
-    "grant-leader-scheduler",
-    "label-scheduler",
-    "random-merge-scheduler",
-    "scatter-range",
-    "scatter-range-scheduler",
-    "shuffle-hot-region-scheduler",
-    "shuffle-leader-scheduler",
-    "shuffle-region-scheduler",
-    "split-bucket-scheduler",
-    "transfer-witness-leader-scheduler",
-];
 
 /// Its routes.
 pub fn routes() -> Router<Gate> {
@@ -111,13 +91,12 @@ async fn add(State(gate): State<Gate>, headers: HeaderMap, body: Bytes) -> Respo
         return answer;
     }
     let Some(scheduler) = SchedulerName::of_name(name) else {
-        return json::bad_request(&format!("unknown scheduler: {}", why_missing(name)));
+        return json::bad_request(&format!("unknown scheduler: {}", missing::no_scheduler(name)));
     };
-    if gate.pd.online.now().planner_config().schedulers.contains(&scheduler) {
-        return json::bad_request(EXISTED);
+    match switch(&gate, &headers, scheduler, true).await {
+        (Ok(Some(())), false) => json::bad_request(EXISTED),
+        (changed, _) => answer(changed, "The scheduler is created."),
     }
-    let edit = move |draft: &mut Draft| put(draft, scheduler, true);
-    answer(configure(&gate, &headers, edit).await, "The scheduler is created.")
 }
 
 /// Takes a scheduler out. What it started goes on.
@@ -125,14 +104,31 @@ async fn remove(State(gate): State<Gate>, headers: HeaderMap, Path(name): Path<S
     if let Err(answer) = bootstrapped(&gate).await {
         return answer;
     }
-    let here = gate.pd.online.now().planner_config().schedulers;
-    match SchedulerName::of_name(&name).filter(|scheduler| here.contains(scheduler)) {
-        Some(scheduler) => {
-            let edit = move |draft: &mut Draft| put(draft, scheduler, false);
-            answer(configure(&gate, &headers, edit).await, "The scheduler is removed.")
-        }
-        None => not_found(StatusCode::NOT_FOUND, &name),
+    let Some(scheduler) = SchedulerName::of_name(&name) else {
+        return not_found(StatusCode::NOT_FOUND, &name);
+    };
+    match switch(&gate, &headers, scheduler, false).await {
+        (Ok(Some(())), false) => not_found(StatusCode::NOT_FOUND, &name),
+        (changed, _) => answer(changed, "The scheduler is removed."),
     }
+}
+
+/// Puts a scheduler in or takes it out, and tells whether it was otherwise before. That is judged inside of the change:
+/// of two who ask for the same at once, one is told that it is so already.
+async fn switch(
+    gate: &Gate,
+    headers: &HeaderMap,
+    scheduler: SchedulerName,
+    is_in: bool,
+) -> (Result<Option<()>, ChangeError>, bool) {
+    let was_other = AtomicBool::new(false);
+    let edit = |draft: &mut Draft| {
+        let was_in = draft.planner_config().schedulers.contains(&scheduler);
+        was_other.store(was_in != is_in, Relaxed);
+        if was_in == is_in { Ok(()) } else { put(draft, scheduler, is_in) }
+    };
+    let changed = configure(gate, headers, edit).await;
+    (changed, was_other.load(Relaxed))
 }
 
 /// Pauses one, or `all`, for `delay` seconds; 0 resumes.
@@ -145,17 +141,18 @@ async fn pause(State(gate): State<Gate>, Path(name): Path<String>, body: Bytes) 
         Ok(cluster) => cluster,
         Err(answer) => return answer,
     };
-    let here = gate.pd.online.now().planner_config().schedulers;
-    let meant: Vec<SchedulerName> =
-        here.into_iter().filter(|scheduler| name == "all" || scheduler.name() == name).collect();
-    if meant.is_empty() && name != "all" {
-        return not_found(StatusCode::INTERNAL_SERVER_ERROR, &name);
-    }
+    let asked = name.clone();
     let work = move |planner: &mut Planner, now| {
-        meant.iter().for_each(|scheduler| planner.pause_scheduler(now, *scheduler, delay * 1_000));
+        let is_meant = |(scheduler, state): &(SchedulerName, SchedulerState)| {
+            *state != SchedulerState::Removed && (asked == "all" || scheduler.name() == asked)
+        };
+        let meant: Vec<_> = planner.schedulers(now).filter(is_meant).collect();
+        meant.iter().for_each(|(scheduler, _)| planner.pause_scheduler(now, *scheduler, delay * 1_000));
+        asked == "all" || !meant.is_empty()
     };
     match cluster.plan(work).await {
-        Ok(()) => json::ok(&"Pause or resume the scheduler successfully."),
+        Ok(true) => json::ok(&"Pause or resume the scheduler successfully."),
+        Ok(false) => not_found(StatusCode::INTERNAL_SERVER_ERROR, &name),
         Err(_) => not_leader(&gate),
     }
 }
@@ -227,15 +224,8 @@ fn put(draft: &mut Draft, scheduler: SchedulerName, is_in: bool) -> Result<(), S
 
 /// The known text; for a name that tools know from elsewhere with what there is.
 fn not_found(status: StatusCode, name: &str) -> Response<Body> {
-    let is_known =
-        MISSING.contains(&name) || MISSING.iter().any(|known| name.starts_with(&format!("{known}-")));
-    if is_known {
-        return json::error(status, &format!("{NOT_FOUND}: {}", why_missing(name)));
+    match missing::scheduler(name) {
+        Some(why) => json::error(status, &format!("{NOT_FOUND}: {why}")),
+        None => json::error(status, NOT_FOUND),
     }
-    json::error(status, NOT_FOUND)
-}
-
-fn why_missing(name: &str) -> String {
-    let exist: Vec<&str> = SchedulerName::ALL.iter().map(|scheduler| scheduler.name()).collect();
-    format!("{name} does not exist here; those that exist: {}", exist.join(", "))
 }

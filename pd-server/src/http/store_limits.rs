@@ -16,7 +16,7 @@ use super::config::{answer, configure};
 use super::path::Path;
 use super::query::{self, Query};
 use super::{bootstrapped, json, json_body, not_leader};
-use crate::cluster::{CallError, Cluster};
+use crate::cluster::{CallError, Cluster, StoreRefusal};
 use crate::config::{Draft, StoreLimit};
 use crate::grpc::Gate;
 
@@ -218,9 +218,14 @@ fn has_labels(store: &metapb::Store, wanted: &BTreeMap<String, String>) -> bool 
 }
 
 fn refuse_unknown(cluster: &Cluster, id: u64) -> Option<Response<Body>> {
-    let is_known = cluster.stores().table.contains_key(&id);
-    let text = format!("[PD:core:ErrStoreNotFound]store {id} not found");
-    (!is_known).then(|| json::error(StatusCode::NOT_FOUND, &text))
+    let stores = cluster.stores();
+    if stores.has(id) {
+        return None;
+    }
+    Some(match stores.table.contains_key(&id) {
+        false => json::error(StatusCode::NOT_FOUND, &StoreRefusal::NotFound(id).to_string()),
+        true => json::error(StatusCode::GONE, &StoreRefusal::Removed(id).to_string()),
+    })
 }
 
 /// Only the first kind of limits can be set.

@@ -57,6 +57,6 @@ pub use producers::{CheckerName, Pause, SchedulerName, SchedulerState};
 pub use refusal::{Refusal, RefusalKind};
 pub use survey::{
     By, Cell, CellTrouble, ClusterHealth, Drain, Finding, FindingKind, FindingSubject, Heard, KeyMap,
-    MapRequest, RegionCause, RegionTrouble, RepairStop, Standing, StoreStanding, StoreTrouble, Survey,
-    TroubleKinds,
+    MapRequest, RegionCause, RegionTrouble, RegionVerdict, RepairStop, Standing, StoreStanding, StoreTrouble,
+    Survey, TroubleKinds,
 };

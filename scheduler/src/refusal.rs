@@ -128,7 +128,7 @@ pub enum Refusal {
     #[error("store {0} is on its way out or gone")]
     StoreLeaves(StoreId),
     /// The Store is not heard.
-    #[error("store {store} is {liveness:?}: silent for {silent_ms} ms")]
+    #[error("store {store} is not heard for {} ({liveness:?})", Lasting(*silent_ms))]
     StoreSilent {
         /// Which.
         store: StoreId,
@@ -141,7 +141,7 @@ pub enum Refusal {
     #[error("store {0} is busy")]
     StoreBusy(StoreId),
     /// The Store's disk is too full.
-    #[error("store {store} uses {used_per_mille} per mille of its disk, the limit is {limit_per_mille}")]
+    #[error("store {store} uses {} of its disk, the limit is {}", Percent(*used_per_mille), Percent(*limit_per_mille))]
     LowSpace {
         /// Which.
         store: StoreId,
@@ -340,6 +340,33 @@ impl Refusal {
         match self {
             Refusal::StoreLimit { rate, needed, .. } => needed.saturating_mul(60_000).checked_div(rate.0),
             _ => None,
+        }
+    }
+}
+
+/// A time in ms as people read it: `27 s`, `4 m`.
+struct Lasting(u64);
+
+impl fmt::Display for Lasting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 / 1_000 {
+            0 => write!(f, "less than 1 s"),
+            s @ 1..60 => write!(f, "{s} s"),
+            s @ 60..3_600 => write!(f, "{} m", s / 60),
+            s @ 3_600..172_800 => write!(f, "{} h", s / 3_600),
+            s => write!(f, "{} d", s / 86_400),
+        }
+    }
+}
+
+/// Per mille as people read it: `80 %`, `80.4 %`.
+struct Percent(u64);
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0 / 10, self.0 % 10) {
+            (whole, 0) => write!(f, "{whole} %"),
+            (whole, tenth) => write!(f, "{whole}.{tenth} %"),
         }
     }
 }

@@ -62,8 +62,8 @@ codes! {
     /// One healthy replica is left.
     RegionLastReplica, "REGION_LAST_REPLICA", AtRisk,
         "One healthy replica is left: the next disk that fails loses data.",
-        "At once, when more than one replica is asked for.",
-        "Bring the Stores named as cause back, or see that a Store has room for new replicas.";
+        "At once, when more than one replica is asked for; after 10 min where the others live but lag behind.",
+        "Bring the Stores named as cause back; where too few are there, start more or lower max-replicas.";
     /// Nobody leads the members.
     NoLeader, "NO_LEADER", Down,
         "No member leads: no timestamps, no ids, no scheduling. Clients go on with the routes they know.",
@@ -78,7 +78,7 @@ codes! {
     KeysUnroutable, "KEYS_UNROUTABLE", Down,
         "Parts of the key space have no Region that was heard of.",
         "After learning: at most 60 s after a change of the leader.",
-        "Look at the Stores that are down: the Regions were led there. `pd-ctl region check` helps to find them.";
+        "Look at the Stores that are down: the Regions were led there. `pd-ctl region range-holes` lists them.";
     /// Healthy replicas are missing.
     RegionShort, "REGION_SHORT", Degraded,
         "Regions have fewer healthy replicas than the rule asks for.",
@@ -86,7 +86,7 @@ codes! {
         "Follow the cause. Repair begins by itself once a Store counts as down (max-store-down-time).";
     /// Silent for longer than max-store-down-time.
     StoreDown, "STORE_DOWN", Degraded,
-        "A Store is silent for longer than max-store-down-time; its replicas are made up elsewhere.",
+        "A Store is silent for longer than max-store-down-time; where a majority is left, its replicas are made up elsewhere.",
         "max-store-down-time (30 min by default).",
         "Start it again, or remove it with `pd-ctl store delete ID` when it will not come back.";
     /// Silent for a short while.
@@ -99,6 +99,11 @@ codes! {
         "Leaders do not hear their Peers on a Store that itself sends heartbeats.",
         "As soon as a leader reports it.",
         "See the network between the Stores and the Store's own log.";
+    /// The leader's planner hangs.
+    PlannerStuck, "PLANNER_STUCK", Degraded,
+        "The leader's planner does not answer: nothing is scheduled, and what is told of Regions and Stores is old.",
+        "3 s without an answer.",
+        "`pd-ctl member leader resign` gives the lead to another member; its log says what it did last.";
     /// A drain cannot go on.
     DrainBlocked, "DRAIN_BLOCKED", Blocked,
         "A Store that is to go still holds replicas that find no other place.",
@@ -157,7 +162,7 @@ codes! {
     /// A clock runs ahead.
     ClockAhead, "CLOCK_AHEAD", Attention,
         "This member's clock is ahead of the median of the members' clocks; it is held back.",
-        "500 ms.",
+        "More than 500 ms.",
         "Set the clock right (NTP) on the member named.";
     /// A new leader learns.
     Learning, "LEARNING", Learning,

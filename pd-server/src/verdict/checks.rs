@@ -1,13 +1,16 @@
 //! From a finding of the survey to a check: its code, its sentence, what to type next.
 
 use dashboard::model::{Check, CheckCause, Code, Subject};
-use scheduler::{Finding, FindingKind, FindingSubject, RegionCause, RegionTrouble, StoreTrouble};
+use scheduler::{Finding, FindingKind, FindingSubject, RegionCause, RegionTrouble, StoreId, StoreTrouble};
 
 use super::judge::{ClusterPart, bare};
-use super::phrase::{bytes, count};
+use super::phrase::{bytes, count, percent};
 
 /// The one rule there is, until others can be written.
 pub const DEFAULT_RULE: &str = "pd/default";
+
+/// Stores that a sentence names.
+const NAMED_MAX: usize = 4;
 
 /// All checks that the survey gives.
 pub fn of_cluster(part: &ClusterPart) -> impl Iterator<Item = Check> + '_ {
@@ -68,6 +71,7 @@ fn cause(cause: RegionCause) -> CheckCause {
         }
         RegionCause::PeerDown(store) => (Code::PeerDown, Subject::Store(store.0)),
         RegionCause::TooFewStores => (Code::RuleUnsatisfiable, Subject::Rule(DEFAULT_RULE.to_owned())),
+        RegionCause::Halted => return CheckCause { code: Code::SchedulingHalted, subject: None },
     };
     CheckCause { code, subject: Some(subject) }
 }
@@ -85,13 +89,9 @@ fn subject(subject: &FindingSubject) -> Subject {
 fn summary(finding: &Finding) -> String {
     let regions = count(finding.count, "region");
     let one = finding.count == 1;
-    let because = finding.cause.map_or(String::new(), because);
+    let because = finding.cause.map_or(String::new(), because) + &nor(&finding.also);
     let reason = finding.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
-    let store = finding.subjects.iter().find_map(|s| match s {
-        FindingSubject::Store(store) => Some(store.0),
-        FindingSubject::Region(_) | FindingSubject::Range(..) => None,
-    });
-    let store = store.map_or(String::new(), |store| store.to_string());
+    let (stores, verb) = stores(finding);
     let (first, second) = finding.numbers.unwrap_or_default();
     match finding.kind {
         FindingKind::Region(RegionTrouble::NoQuorum) => {
@@ -119,11 +119,14 @@ fn summary(finding: &Finding) -> String {
                 if one { "has" } else { "have" }
             )
         }
-        FindingKind::StoreSilent(trouble) => format!("store {store} {}", trouble.words()),
+        FindingKind::StoreSilent(trouble) if one => format!("{stores} {}", trouble.words()),
+        FindingKind::StoreSilent(StoreTrouble::Disconnected) => format!("{stores} are not heard"),
+        FindingKind::StoreSilent(StoreTrouble::Down) => format!("{stores} are down"),
+        FindingKind::StoreSilent(StoreTrouble::Gone) => format!("{stores} were removed"),
         FindingKind::DrainBlocked => {
             let left = count(finding.count, "replica");
             let size = finding.bytes.map_or(String::new(), |size| format!(" ({})", bytes(size)));
-            format!("the drain of store {store} is stuck with {left}{size} left{reason}")
+            format!("the drain of {stores} is stuck with {left}{size} left{reason}")
         }
         FindingKind::RepairBlocked => {
             format!("{regions} {} not repaired{reason}", if one { "is" } else { "are" })
@@ -134,11 +137,40 @@ fn summary(finding: &Finding) -> String {
         FindingKind::Halted => "scheduling is halted: nothing is repaired, balanced or split".to_owned(),
         FindingKind::LowSpace => {
             format!(
-                "store {store} is too full for new replicas: {} % of its disk is used, the limit is {} %",
-                first / 10,
-                second / 10
+                "{stores} {verb} too full for new replicas: {}{} of {} disk is used, the limit is {}",
+                if one { "" } else { "up to " },
+                percent(first),
+                if one { "its" } else { "a" },
+                percent(second)
             )
         }
+    }
+}
+
+/// The Stores that it is about: by name where they are few, else their number; and "is" or "are".
+fn stores(finding: &Finding) -> (String, &'static str) {
+    let store = |s: &FindingSubject| match s {
+        FindingSubject::Store(store) => Some(store.to_string()),
+        FindingSubject::Region(_) | FindingSubject::Range(..) => None,
+    };
+    let named: Vec<String> = finding.subjects.iter().filter_map(store).collect();
+    match named.as_slice() {
+        [] | [_] => (format!("store {}", named.concat()), "is"),
+        [some @ .., last] if named.len() <= NAMED_MAX => {
+            (format!("stores {} and {last}", some.join(", ")), "are")
+        }
+        // Where the finding counts Stores, there may be more than are named.
+        _ if is_counted(finding.kind, &finding.subjects[0]) => (count(finding.count, "store"), "are"),
+        _ => (count(named.len() as u64, "store"), "are"),
+    }
+}
+
+/// Stores that are to blame as well.
+fn nor(also: &[StoreId]) -> String {
+    match also {
+        [] => String::new(),
+        [store] => format!(", nor is store {store}"),
+        more => format!(", nor are {}", count(more.len() as u64, "other store")),
     }
 }
 
@@ -152,7 +184,10 @@ fn because(cause: RegionCause) -> String {
         RegionCause::PeerDown(store) => {
             format!(" because leaders do not hear their peers on store {store}")
         }
-        RegionCause::TooFewStores => " because too few stores are in service".to_owned(),
+        RegionCause::TooFewStores => {
+            " because too few stores are in service: start more, or lower max-replicas".to_owned()
+        }
+        RegionCause::Halted => " because scheduling is halted".to_owned(),
     }
 }
 
@@ -162,12 +197,18 @@ fn next(finding: &Finding) -> Vec<String> {
     if let Some(store) = finding.cause.and_then(RegionCause::store) {
         commands.push(format!("pd-ctl why store {store}"));
     }
+    commands.extend(finding.also.first().map(|store| format!("pd-ctl why store {store}")));
     let about = finding.subjects.first().map(|first| match first {
         FindingSubject::Region(region) => format!("pd-ctl why region {region}"),
         FindingSubject::Store(store) => format!("pd-ctl why store {store}"),
-        FindingSubject::Range(..) => "pd-ctl region check miss-peer".to_owned(),
+        FindingSubject::Range(..) => "pd-ctl region range-holes".to_owned(),
     });
     commands.extend(about);
+    match finding.cause {
+        Some(RegionCause::TooFewStores) => commands.push("pd-ctl store".to_owned()),
+        Some(RegionCause::Halted) => commands.push("pd-ctl config set halt-scheduling false".to_owned()),
+        Some(RegionCause::Store(..) | RegionCause::PeerDown(_)) | None => {}
+    }
     match finding.kind {
         FindingKind::Halted => commands.push("pd-ctl config set halt-scheduling false".to_owned()),
         FindingKind::TooFewStores => commands.push("pd-ctl store".to_owned()),
@@ -192,6 +233,7 @@ mod tests {
         Finding {
             kind,
             cause: None,
+            also: Vec::new(),
             reason: None,
             count: 1,
             bytes: None,
@@ -223,6 +265,56 @@ mod tests {
         assert_eq!(check.cause, Some(blamed));
         assert_eq!((check.since_ms, check.oldest_ms, check.more), (Some(988_000), Some(12_000), 3_999));
         assert_eq!(check.next, ["pd-ctl why store 4", "pd-ctl why region 7"]);
+    }
+
+    #[test]
+    fn a_lost_majority_names_each_store_that_would_help() {
+        let lost = Finding {
+            cause: Some(RegionCause::Store(StoreId(4), StoreTrouble::Disconnected)),
+            also: vec![StoreId(5)],
+            count: 7,
+            ..finding(FindingKind::Region(RegionTrouble::NoQuorum))
+        };
+        let check = checked(lost);
+        let told = "7 regions have lost the majority because store 4 is not heard, nor is store 5";
+        assert_eq!(check.summary, told);
+        assert_eq!(check.next, ["pd-ctl why store 4", "pd-ctl why store 5", "pd-ctl why region 7"]);
+    }
+
+    #[test]
+    fn many_stores_are_one_line() {
+        let stores = |n| (1..=n).map(|id| FindingSubject::Store(StoreId(id))).collect::<Vec<_>>();
+        let full = |n, count| Finding {
+            subjects: stores(n),
+            count,
+            numbers: Some((915, 800)),
+            ..finding(FindingKind::LowSpace)
+        };
+        let check = checked(full(50, 300));
+        let told =
+            "300 stores are too full for new replicas: up to 91.5 % of a disk is used, the limit is 80 %";
+        assert_eq!((check.summary.as_str(), check.count, check.more), (told, 300, 250));
+        let told = "stores 1, 2 and 3 are too full";
+        assert!(checked(full(3, 3)).summary.starts_with(told));
+        let drains = Finding {
+            subjects: stores(2),
+            count: 40,
+            cause: Some(RegionCause::Halted),
+            reason: Some(Refusal::Halted),
+            ..finding(FindingKind::DrainBlocked)
+        };
+        let check = checked(drains);
+        let told = "the drain of stores 1 and 2 is stuck with 40 replicas left: scheduling is halted";
+        assert_eq!(check.summary, told);
+        assert_eq!(check.cause, Some(CheckCause { code: Code::SchedulingHalted, subject: None }));
+        assert_eq!(check.next.last().unwrap(), "pd-ctl config set halt-scheduling false");
+    }
+
+    #[test]
+    fn holes_come_with_the_command_that_lists_them() {
+        let range = FindingSubject::Range(bytes::Bytes::new(), bytes::Bytes::from_static(b"m"));
+        let check = checked(Finding { subjects: vec![range], ..finding(FindingKind::Holes) });
+        assert_eq!(check.next, ["pd-ctl region range-holes"]);
     }
 
     #[test]
@@ -274,7 +366,7 @@ mod tests {
             (
                 FindingKind::LowSpace,
                 "STORE_LOW_SPACE",
-                "store 4 is too full for new replicas: 0 % of its disk is used, the limit is 0 %",
+                "store 4 is too full for new replicas: 0.1 % of its disk is used, the limit is 0.3 %",
             ),
         ];
         for (kind, code, summary) in kinds {

@@ -1,6 +1,6 @@
 //! One pure function: from what the leader knows of the cluster and what a member knows of the members to the verdict.
 
-use dashboard::model::{Check, CheckCause, Code, Health, Heard, Severity, Subject};
+use dashboard::model::{Check, Code, Health, Heard, Severity, Subject};
 use scheduler::{ClusterHealth, Time};
 
 use super::checks;
@@ -51,6 +51,8 @@ pub struct MemberPart {
     pub bootstrapped: Option<bool>,
     /// The other members.
     pub others: Vec<Other>,
+    /// For how long the planner of this leader owes an answer, once that is too long.
+    pub planner_stuck_ms: Option<u64>,
     /// By how much this member's clock is held back.
     pub clock_ahead_ms: u64,
 }
@@ -76,6 +78,7 @@ pub struct Other {
 pub fn verdict(cluster: Option<&ClusterPart>, member: &MemberPart) -> Health {
     let mut found = lead(member);
     found.extend(begun(member));
+    found.extend(stuck(cluster, member));
     if let Some(cluster) = cluster {
         found.extend(learning(cluster));
         found.extend(checks::of_cluster(cluster));
@@ -157,6 +160,24 @@ fn begun(member: &MemberPart) -> Option<Check> {
     Some(Check { count: 1, next, ..bare(Code::NotBootstrapped, summary) })
 }
 
+fn stuck(cluster: Option<&ClusterPart>, member: &MemberPart) -> Option<Check> {
+    let stuck_ms = member.planner_stuck_ms?;
+    let old = cluster.map_or("nothing is known of regions and stores".to_owned(), |part| {
+        let age_ms = member.as_of_ms.saturating_sub(part.wall_ms_at);
+        format!("what is told of regions and stores is {} old", duration(age_ms))
+    });
+    let summary =
+        format!("the planner of {} has not answered for {}: {old}", member.name, duration(stuck_ms));
+    Some(Check {
+        count: 1,
+        since_ms: Some(member.as_of_ms.saturating_sub(stuck_ms)),
+        oldest_ms: Some(stuck_ms),
+        subjects: vec![Subject::Member(member.name.clone())],
+        next: vec!["pd-ctl member leader resign".to_owned()],
+        ..bare(Code::PlannerStuck, summary)
+    })
+}
+
 fn learning(cluster: &ClusterPart) -> Option<Check> {
     let ClusterHealth { learning: true, heard, began, .. } = &cluster.health else { return None };
     let summary = format!(
@@ -234,8 +255,8 @@ fn clock(member: &MemberPart) -> Option<Check> {
         "the clock of {name} is held back: it is {ahead} further ahead than the 500 ms that are believed"
     );
     let subjects = vec![Subject::Member(name.clone())];
-    let cause = Some(CheckCause { code: Code::ClockAhead, subject: Some(Subject::Member(name.clone())) });
-    Some(Check { count: 1, subjects, cause, ..bare(Code::ClockAhead, summary) })
+    let next = vec!["pd-ctl member".to_owned()];
+    Some(Check { count: 1, subjects, next, ..bare(Code::ClockAhead, summary) })
 }
 
 #[cfg(test)]
@@ -348,6 +369,19 @@ mod tests {
             codes(&verdict(Some(&whole()), &MemberPart { clock_ahead_ms: 40, ..leader() })),
             [Code::ClockAhead]
         );
+    }
+
+    #[test]
+    fn a_planner_that_does_not_answer_is_told_with_the_age_of_what_is_known() {
+        let member = MemberPart { planner_stuck_ms: Some(12_000), ..leader() };
+        let old = ClusterPart { wall_ms_at: 986_500, ..whole() };
+        let health = verdict(Some(&old), &member);
+        assert_eq!((health.verdict, codes(&health)), (Severity::Degraded, vec![Code::PlannerStuck]));
+        let told =
+            "the planner of pd-1 has not answered for 12 s: what is told of regions and stores is 13 s old";
+        assert_eq!((health.checks[0].summary.as_str(), health.checks[0].since_ms), (told, Some(988_000)));
+        let health = verdict(None, &member);
+        assert_eq!(codes(&health), [Code::PlannerStuck, Code::Learning]);
     }
 
     #[test]

@@ -73,6 +73,7 @@ pub fn look(gate: &Gate) -> MemberPart {
                 lag_entries: other.lag_entries,
             })
             .collect(),
+        planner_stuck_ms: None,
         clock_ahead_ms: u64::try_from(ahead_ms).unwrap_or(0),
     }
 }

@@ -18,30 +18,43 @@ use dashboard::model::{Code, Health, Severity};
 use parking_lot::Mutex;
 use scheduler::{KeyMap, MapRequest, Survey, Time};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::cluster::Tenure;
 use crate::grpc::Gate;
 use crate::leadership::Term;
-use judge::ClusterPart;
+use judge::{ClusterPart, MemberPart};
 
 /// A survey is shared by all who ask within this time.
 const FRESH: Duration = Duration::from_secs(1);
 /// How often the leader looks when nobody asks, so that "since" is true when somebody does.
 const PAUSE: Duration = Duration::from_secs(5);
-/// A survey that took long is rested this many times as long: it never takes more than a twentieth of a core.
+/// A survey that took long is rested this many times as long, so that it takes at most a twentieth of a core ...
 const REST: u32 = 20;
+/// ... but never longer than this: news that are older help nobody.
+const REST_MAX: Duration = Duration::from_secs(10);
+/// How long a verdict waits for a new survey. Then it is told by the last one.
+const WAIT_MAX: Duration = Duration::from_millis(500);
+/// A planner that answers nothing for this long is told: a storm of heartbeats is over by then.
+const STUCK_AFTER: Duration = Duration::from_secs(3);
 /// How often this member looks whether there is a leader.
 const LOOK: Duration = Duration::from_millis(250);
 /// Different maps that are kept for [`FRESH`]: a page asks for one or two.
 const MAPS_MAX: usize = 8;
 
-/// What is kept between two verdicts.
+/// What is kept between two verdicts. Who asks never waits for the planner longer than [`WAIT_MAX`]: one task at a time
+/// asks it, and everybody reads what that brought last.
 pub struct Verdicts {
     /// Wall time in ms since when there is no leader; 0 while there is one.
     no_leader_since_ms: AtomicU64,
-    surveyed: tokio::sync::Mutex<Option<Surveyed>>,
+    surveyed: Mutex<Option<Surveyed>>,
+    /// Since when the planner owes an answer; none while it owes none.
+    asked: Mutex<Option<Instant>>,
+    /// Held by the task that makes the next survey.
+    turn: Arc<tokio::sync::Mutex<()>>,
     questions: Semaphore,
 }
 
@@ -53,7 +66,9 @@ impl Default for Verdicts {
     fn default() -> Self {
         Self {
             no_leader_since_ms: AtomicU64::new(0),
-            surveyed: tokio::sync::Mutex::default(),
+            surveyed: Mutex::default(),
+            asked: Mutex::default(),
+            turn: Arc::default(),
             questions: Semaphore::new(QUESTIONS_MAX),
         }
     }
@@ -80,13 +95,15 @@ pub struct Mapped {
     pub heard_permille: u16,
 }
 
-/// This member's verdict: on the leader with all that it knows of Regions and Stores, elsewhere this member's view.
+/// This member's verdict: on the leader with all that it knows of Regions and Stores, elsewhere this member's view. It
+/// comes within about [`WAIT_MAX`], whatever the planner does.
 pub async fn health(gate: &Gate) -> Health {
-    let cluster = match leading(gate).await {
-        Some(tenure) => gate.verdicts.cluster(&tenure).await,
-        None => None,
+    let tenure = timeout(WAIT_MAX, leading(gate)).await.ok().flatten();
+    let (cluster, stuck_ms) = match tenure {
+        Some(tenure) => (gate.verdicts.cluster(&tenure).await, gate.verdicts.stuck_ms()),
+        None => (None, None),
     };
-    judge::verdict(cluster.as_ref(), &member::look(gate))
+    judge::verdict(cluster.as_ref(), &MemberPart { planner_stuck_ms: stuck_ms, ..member::look(gate) })
 }
 
 /// One number for each code, for the metric `pd_health_check{code,severity}`: its count, 0 where nothing is wrong.
@@ -116,10 +133,10 @@ pub async fn watch(gate: Gate, stop: CancellationToken) {
         }
         let has_leader = member::has_leader(&gate);
         gate.verdicts.note_leader(has_leader, member::now_ms());
-        if let Some(tenure) = gate.tenures.current() {
-            gate.verdicts.keep_going(&tenure).await;
-        } else {
-            *gate.verdicts.surveyed.lock().await = None;
+        // Nothing here waits for the planner: when nobody leads is noted even while it hangs.
+        match gate.tenures.current() {
+            Some(tenure) => drop(gate.verdicts.begin(&tenure, PAUSE)),
+            None => *gate.verdicts.surveyed.lock() = None,
         }
     }
 }
@@ -143,79 +160,112 @@ impl Verdicts {
         }
     }
 
-    /// The cluster's part, at most [`FRESH`] old; none before bootstrap or when the tenure ends meanwhile.
-    async fn cluster(&self, tenure: &Tenure) -> Option<ClusterPart> {
-        let mut kept = self.surveyed.lock().await;
-        refresh(&mut kept, tenure, FRESH).await;
-        kept.as_ref().filter(|s| s.term == tenure.term).map(|s| s.part.clone())
+    /// For how long the planner owes an answer, once that is too long.
+    fn stuck_ms(&self) -> Option<u64> {
+        let waited =
+            self.asked.lock().map(|since| since.elapsed()).filter(|waited| *waited >= STUCK_AFTER)?;
+        u64::try_from(waited.as_millis()).ok()
     }
 
-    async fn keep_going(&self, tenure: &Tenure) {
-        let mut kept = self.surveyed.lock().await;
-        let took = kept.as_ref().map_or(Duration::ZERO, |s| s.took);
-        refresh(&mut kept, tenure, PAUSE.max(took * REST)).await;
+    /// The cluster's part, mostly at most [`FRESH`] old; none before bootstrap, before the first survey of a term, or
+    /// when the tenure ends meanwhile.
+    async fn cluster(self: &Arc<Self>, tenure: &Arc<Tenure>) -> Option<ClusterPart> {
+        self.freshen(tenure).await;
+        self.surveyed.lock().as_ref().filter(|s| s.term == tenure.term).map(|s| s.part.clone())
     }
 
-    /// A part of the key space in columns, at most [`FRESH`] old; none where there is no cluster.
-    pub async fn key_map(&self, tenure: &Tenure, request: MapRequest) -> Option<Mapped> {
-        let mut kept = self.surveyed.lock().await;
-        refresh(&mut kept, tenure, FRESH).await;
-        let surveyed = kept.as_mut().filter(|s| s.term == tenure.term)?;
-        let known =
-            surveyed.maps.iter().find(|(made_for, _)| *made_for == request).map(|(_, map)| Arc::clone(map));
-        let map = match known {
-            Some(map) => map,
-            None => {
-                let (survey, asked) = (Arc::clone(&surveyed.survey), request.clone());
-                let made = tokio::task::spawn_blocking(move || survey.lock().key_map(&asked)).await;
-                let map = Arc::new(made.map_err(|error| warn!(%error, "no key map")).ok()?);
-                if surveyed.maps.len() >= MAPS_MAX {
-                    surveyed.maps.remove(0);
-                }
-                surveyed.maps.push((request, Arc::clone(&map)));
-                map
+    /// A part of the key space in columns, mostly at most [`FRESH`] old; none where there is no cluster.
+    pub async fn key_map(self: &Arc<Self>, tenure: &Arc<Tenure>, request: MapRequest) -> Option<Mapped> {
+        self.freshen(tenure).await;
+        let (survey, made, mapped) = {
+            let surveyed = self.surveyed.lock();
+            let surveyed = surveyed.as_ref().filter(|s| s.term == tenure.term)?;
+            let known = surveyed.maps.iter().find(|(made_for, _)| *made_for == request);
+            let mapped = |map| Mapped {
+                map,
+                as_of_ms: surveyed.part.wall_ms(surveyed.part.health.at),
+                heard_permille: surveyed.part.health.heard.regions_permille,
+            };
+            if let Some((_, map)) = known {
+                return Some(mapped(Arc::clone(map)));
             }
+            (Arc::clone(&surveyed.survey), surveyed.made, mapped(Arc::default()))
         };
-        let part = &surveyed.part;
-        Some(Mapped {
-            map,
-            as_of_ms: part.wall_ms(part.health.at),
-            heard_permille: part.health.heard.regions_permille,
-        })
-    }
-}
-
-/// Makes the survey anew if it is older than `age` or of another term.
-async fn refresh(kept: &mut Option<Surveyed>, tenure: &Tenure, age: Duration) {
-    let same_term = kept.as_ref().is_some_and(|s| s.term == tenure.term);
-    if same_term && kept.as_ref().is_some_and(|s| s.made.elapsed() < age) {
-        return;
-    }
-    let Ok(cluster) = tenure.cluster() else {
-        *kept = None;
-        return;
-    };
-    let Ok(standing) = cluster.plan(|planner, now| planner.standing(now)).await else { return };
-    let survey = match kept.take() {
-        Some(surveyed) if same_term => surveyed.survey,
-        Some(_) | None => Arc::new(Mutex::new(Survey::new(cluster.regions().heard().clone()))),
-    };
-    let made = Instant::now();
-    let (at, wall_ms) = (standing.at, member::now_ms());
-    let worked = Arc::clone(&survey);
-    let looked = tokio::task::spawn_blocking(move || {
-        let mut survey = worked.lock();
-        survey.refresh(standing);
-        survey.health()
-    });
-    match looked.await {
-        Ok(health) => {
-            let part = ClusterPart { health, wall_ms_at: wall_ms, at };
-            let took = made.elapsed();
-            *kept = Some(Surveyed { term: tenure.term, survey, part, made, took, maps: Vec::new() });
+        let asked = request.clone();
+        let map = tokio::task::spawn_blocking(move || survey.lock().key_map(&asked)).await;
+        let map = Arc::new(map.map_err(|error| warn!(%error, "no key map")).ok()?);
+        // Kept with the survey that it was made of.
+        if let Some(surveyed) = self.surveyed.lock().as_mut().filter(|s| s.made == made) {
+            if surveyed.maps.len() >= MAPS_MAX {
+                surveyed.maps.remove(0);
+            }
+            surveyed.maps.push((request, Arc::clone(&map)));
         }
-        // The survey is gone with it; the next one begins anew.
-        Err(error) => warn!(%error, "no survey of the cluster"),
+        Some(Mapped { map, ..mapped })
+    }
+
+    /// Waits a little for a survey that is not old.
+    async fn freshen(self: &Arc<Self>, tenure: &Arc<Tenure>) {
+        let made = match self.begin(tenure, FRESH) {
+            Some(task) => timeout(WAIT_MAX, task).await.map(drop),
+            // Somebody makes one already, or there is no need.
+            None => timeout(WAIT_MAX, self.turn.lock()).await.map(drop),
+        };
+        // In time or not, what is there last is told.
+        drop(made);
+    }
+
+    /// Begins a new survey when the last one is older than `age` and has been rested, unless one is being made.
+    fn begin(self: &Arc<Self>, tenure: &Arc<Tenure>, age: Duration) -> Option<JoinHandle<()>> {
+        let turn = Arc::clone(&self.turn).try_lock_owned().ok()?;
+        let is_fresh = self.surveyed.lock().as_ref().is_some_and(|s| {
+            s.term == tenure.term && s.made.elapsed() < age.max((s.took * REST).min(REST_MAX))
+        });
+        if is_fresh {
+            return None;
+        }
+        let (verdicts, tenure) = (Arc::clone(self), Arc::clone(tenure));
+        Some(tokio::spawn(async move {
+            verdicts.survey(&tenure).await;
+            drop(turn);
+        }))
+    }
+
+    /// Makes the survey anew.
+    async fn survey(&self, tenure: &Tenure) {
+        let Ok(cluster) = tenure.cluster() else {
+            *self.surveyed.lock() = None;
+            return;
+        };
+        *self.asked.lock() = Some(Instant::now());
+        let standing = cluster.plan(|planner, now| planner.standing(now)).await;
+        *self.asked.lock() = None;
+        let Ok(standing) = standing else { return };
+        let kept =
+            self.surveyed.lock().as_ref().filter(|s| s.term == tenure.term).map(|s| Arc::clone(&s.survey));
+        let survey =
+            kept.unwrap_or_else(|| Arc::new(Mutex::new(Survey::new(cluster.regions().heard().clone()))));
+        let (at, wall_ms_at) = (standing.at, member::now_ms());
+        let worked = Arc::clone(&survey);
+        let looked = tokio::task::spawn_blocking(move || {
+            let mut survey = worked.lock();
+            let began = Instant::now();
+            survey.refresh(standing);
+            (survey.health(), began.elapsed())
+        });
+        match looked.await {
+            Ok((health, took)) => {
+                let part = ClusterPart { health, wall_ms_at, at };
+                let made = Instant::now();
+                *self.surveyed.lock() =
+                    Some(Surveyed { term: tenure.term, survey, part, made, took, maps: Vec::new() });
+            }
+            Err(error) => {
+                warn!(%error, "no survey of the cluster");
+                // Half made: the next one begins anew.
+                *self.surveyed.lock() = None;
+            }
+        }
     }
 }
 

@@ -34,6 +34,14 @@ pub fn duration(ms: u64) -> String {
     }
 }
 
+/// Per mille as `80 %`, `80.4 %`.
+pub fn percent(per_mille: u64) -> String {
+    match (per_mille / 10, per_mille % 10) {
+        (whole, 0) => format!("{whole} %"),
+        (whole, tenth) => format!("{whole}.{tenth} %"),
+    }
+}
+
 /// `512 KiB`, `1.5 GiB`.
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -54,6 +62,7 @@ mod tests {
         assert_eq!(count(1, "region"), "1 region");
         assert_eq!(count(1_234_567, "entry"), "1,234,567 entries");
         assert_eq!(grouped(999), "999");
+        assert_eq!([800, 26, 1_000].map(percent), ["80 %", "2.6 %", "100 %"]);
         assert_eq!(
             [0, 59_999, 60_000, 172_799_000, 172_800_000].map(duration),
             ["0 ms", "59 s", "1 m", "47 h", "2 d"]

@@ -2,8 +2,9 @@
 
 use dashboard::model::{Reason, Subject, Why, WhyLimit, WhyOperator, WhyPeer, WhyRegion, WhyStore};
 use scheduler::{
-    Drain, LimitState, NodeState, OperatorView, Peer, PeerRole, Planner, RegionExplanation, RegionId,
-    RegionView, StoreExplanation, StoreId, StoreStanding, StoreTrouble, Time,
+    Drain, LimitState, NodeState, OperatorView, Peer, PeerRole, Planner, Refusal, RegionExplanation,
+    RegionId, RegionTrouble, RegionVerdict, RegionView, StoreExplanation, StoreId, StoreStanding,
+    StoreTrouble, Time,
 };
 
 use super::phrase::{bytes, count, duration};
@@ -18,6 +19,7 @@ pub struct RegionFacts {
     now: Time,
     explanation: RegionExplanation,
     stores: Vec<StoreStanding>,
+    verdict: Option<RegionVerdict>,
     max_store_down_ms: u64,
     max_replicas: usize,
 }
@@ -42,6 +44,7 @@ impl RegionFacts {
             now,
             explanation,
             stores,
+            verdict: planner.judge_region(now, region),
             max_store_down_ms: config.max_store_down_time_ms,
             max_replicas: config.max_replicas,
         })
@@ -76,7 +79,8 @@ impl Clock {
 
 /// Why a Region is as it is. `wall_ms` is the wall time now, in ms since 1970.
 pub fn region(facts: RegionFacts, view: &RegionView, wall_ms: u64) -> Why {
-    let RegionFacts { now, explanation, stores, max_store_down_ms, max_replicas } = facts;
+    let RegionFacts { now, explanation, stores, verdict, max_store_down_ms, max_replicas } = facts;
+    let lost = verdict.filter(|v| v.trouble == Some(RegionTrouble::NoQuorum));
     let clock = Clock { now, wall_ms };
     let id = view.meta.id;
     let standing = |store| stores.iter().find(|s| s.store == store);
@@ -85,19 +89,27 @@ pub fn region(facts: RegionFacts, view: &RegionView, wall_ms: u64) -> Why {
         .meta
         .peers
         .iter()
-        .filter_map(|p| peer_line(p, view, standing(p.store), now, max_store_down_ms))
+        .filter_map(|p| {
+            peer_line(p, view, standing(p.store), now, replaced(lost.as_ref(), max_store_down_ms))
+        })
         .collect();
-    lines.extend(explanation.now.iter().map(reason));
+    // Without a majority the planner's reasons decide nothing.
+    lines.extend(explanation.now.iter().filter(|_| lost.is_none()).map(reason));
     let healthy = explanation.is_healthy && !view.meta.peers.iter().any(ails);
     let voters = view.meta.peers.iter().filter(|p| p.role == PeerRole::Voter).count();
     let mut next: Vec<String> =
         view.meta.peers.iter().filter(|p| ails(p)).map(|p| format!("pd-ctl why store {}", p.store)).collect();
-    next.extend(remedies(&explanation.now));
+    if lost.is_none() {
+        next.extend(remedies(&explanation.now));
+    }
     next.push(format!("pd-ctl region {id}"));
     Why {
         as_of_ms: wall_ms,
         subject: Subject::Region(id.0),
-        summary: region_summary(id, &explanation, healthy, voters, max_replicas, &lines),
+        summary: match &lost {
+            Some(lost) => without_majority(id, view, lost, &stores, now),
+            None => region_summary(id, &explanation, healthy, voters, max_replicas, &lines),
+        },
         healthy,
         lines,
         kept: kept(&explanation, clock),
@@ -116,6 +128,41 @@ pub fn region(facts: RegionFacts, view: &RegionView, wall_ms: u64) -> Why {
         }),
         store: None,
         operator: explanation.operator.as_ref().map(|operator| why_operator(operator, clock)),
+    }
+}
+
+/// A majority of the voters is lost: only Stores that come back help.
+fn without_majority(
+    id: RegionId,
+    view: &RegionView,
+    lost: &RegionVerdict,
+    stores: &[StoreStanding],
+    now: Time,
+) -> String {
+    let silent = |p: &Peer| stores.iter().any(|s| s.store == p.store && may_come_back(s, now));
+    let back: Vec<String> =
+        view.meta.peers.iter().filter(|p| silent(p)).map(|p| p.store.to_string()).collect();
+    let lives = if lost.living == 1 { "lives" } else { "live" };
+    let remedy = match back.as_slice() {
+        [] => "see why its replicas do not answer each other".to_owned(),
+        some => format!("bring store {} back, and do not remove it", some.join(" or ")),
+    };
+    format!(
+        "region {id} has lost the majority: {} of {} {lives}, so nothing can be repaired; {remedy}",
+        lost.living,
+        count(lost.voters as u64, "voter")
+    )
+}
+
+fn may_come_back(store: &StoreStanding, now: Time) -> bool {
+    matches!(store.trouble(now), Some(StoreTrouble::Disconnected | StoreTrouble::Down))
+}
+
+/// What becomes of a lost replica, and after how long.
+fn replaced(lost: Option<&RegionVerdict>, limit_ms: u64) -> (String, Option<u64>) {
+    match lost {
+        Some(_) => ("not replaced, for the majority is lost".to_owned(), None),
+        None => (format!("replaced after {}", duration(limit_ms)), Some(limit_ms / 1_000)),
     }
 }
 
@@ -159,15 +206,22 @@ pub fn store(facts: StoreFacts, wall_ms: u64) -> Why {
     if let Some(trouble) = trouble {
         let rule = match trouble {
             StoreTrouble::Disconnected => {
-                format!("; its replicas are made up elsewhere after {}", duration(max_store_down_ms))
+                let after = duration(max_store_down_ms);
+                format!("; where a majority is left, its replicas are made up elsewhere after {after}")
             }
-            StoreTrouble::Down => "; its replicas are made up elsewhere".to_owned(),
+            StoreTrouble::Down => "; where a majority is left, its replicas are made up elsewhere".to_owned(),
             StoreTrouble::Gone => String::new(),
         };
         lines.push(Reason {
-            text: format!("store {id} {} for {}{rule}", trouble.words(), duration(silent_ms)),
-            number: Some(silent_ms),
-            limit: Some(max_store_down_ms),
+            text: match trouble {
+                // From its last heartbeat on it is silent, not gone.
+                StoreTrouble::Gone => format!("store {id} was removed"),
+                StoreTrouble::Disconnected | StoreTrouble::Down => {
+                    format!("store {id} {} for {}{rule}", trouble.words(), duration(silent_ms))
+                }
+            },
+            number: Some(silent_ms).filter(|_| trouble != StoreTrouble::Gone),
+            limit: Some(max_store_down_ms).filter(|_| trouble != StoreTrouble::Gone),
             subject: Some(Subject::Store(id.0)),
             ..Reason::default()
         });
@@ -175,8 +229,18 @@ pub fn store(facts: StoreFacts, wall_ms: u64) -> Why {
     if let Some(drain) = &drain {
         lines.extend(drain_lines(drain));
     }
-    lines.extend(explanation.refuses_peers.iter().map(reason));
-    lines.extend(explanation.refuses_balance.iter().map(reason));
+    for refusal in explanation.refuses_peers.iter().chain(&explanation.refuses_balance) {
+        let line = reason(refusal);
+        // What stops all schedulers alike is one reason, and its silence was told above.
+        let is_told = lines.iter().any(|told: &Reason| {
+            told.text == line.text || told.kind == line.kind && line.kind.as_deref() == Some("Halted")
+        });
+        let is_trouble =
+            trouble.is_some() && matches!(refusal, Refusal::StoreSilent { .. } | Refusal::StoreLeaves(_));
+        if !is_told && !is_trouble {
+            lines.push(line);
+        }
+    }
     let stuck = drain.as_ref().is_some_and(|d| d.stopped.is_some());
     let healthy = trouble.is_none() && !stuck && explanation.refuses_peers.is_empty();
     let mut next = remedies(&explanation.refuses_peers);
@@ -203,7 +267,13 @@ pub fn store(facts: StoreFacts, wall_ms: u64) -> Why {
         store: Some(WhyStore {
             id: id.0,
             node_state: node_state(summary.node_state).to_owned(),
-            liveness: format!("{:?}", summary.liveness),
+            // Nobody waits to hear of a store that was removed.
+            liveness: match summary.node_state {
+                NodeState::Removed => "Unknown".to_owned(),
+                NodeState::Preparing | NodeState::Serving | NodeState::Removing => {
+                    format!("{:?}", summary.liveness)
+                }
+            },
             leaders: summary.leader_count,
             regions: summary.region_count,
             learners: summary.learner_count,
@@ -292,7 +362,7 @@ fn peer_line(
     view: &RegionView,
     store: Option<&StoreStanding>,
     now: Time,
-    limit_ms: u64,
+    (replaced, limit): (String, Option<u64>),
 ) -> Option<Reason> {
     let on = format!("the replica on store {}", peer.store);
     let subject = Some(Subject::Store(peer.store.0));
@@ -302,15 +372,18 @@ fn peer_line(
         (HEALTHY, _, _) => return None,
         ("down" | "disconnected", Some(store), _) if store.trouble(now).is_some() => {
             let silent_ms = now.ms_since(store.silent_since);
-            let (silent, limit) = (duration(silent_ms), duration(limit_ms));
-            let text =
-                format!("{on} counts as lost: its store is silent for {silent}, replaced after {limit}");
-            (text, Some(silent_ms / 1_000), Some(limit_ms / 1_000))
+            let text = match store.trouble(now) {
+                Some(StoreTrouble::Gone) => format!("{on} counts as lost: its store was removed"),
+                _ => format!(
+                    "{on} counts as lost: its store is silent for {}; {replaced}",
+                    duration(silent_ms)
+                ),
+            };
+            (text, Some(silent_ms / 1_000), limit)
         }
         ("down", _, Some(down)) => {
-            let (missed, limit) = (duration(down.seconds.saturating_mul(1_000)), duration(limit_ms));
-            let text = format!("{on} is missed by its leader for {missed}, replaced after {limit}");
-            (text, Some(down.seconds), Some(limit_ms / 1_000))
+            let missed = duration(down.seconds.saturating_mul(1_000));
+            (format!("{on} is missed by its leader for {missed}; {replaced}"), Some(down.seconds), limit)
         }
         ("pending", _, _) => (format!("{on} is so far behind that it needs a snapshot"), None, None),
         ("offline", _, _) => (format!("{on} is to move away: its store is on its way out"), None, None),

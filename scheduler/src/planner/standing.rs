@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use super::Planner;
 use crate::index::{ListRole, StoreLists};
-use crate::model::{NodeState, RegionId, StoreId, StoreState, Time};
+use crate::model::{NodeState, RegionId, RegionView, StoreId, StoreState, Time};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::stores::{Store, Stream};
-use crate::survey::{Drain, OPERATORS_MAX, RepairStop, Standing, StoreStanding};
+use crate::survey::{Drain, OPERATORS_MAX, RegionVerdict, RepairStop, Standing, StoreStanding};
 
 /// Regions looked at for each drain, and for all repairs together. Each costs a look at all Stores.
 const DRAIN_LOOKS: usize = 8;
 const REPAIR_LOOKS: usize = 16;
+/// Regions of which those are chosen, in the order of repair: a Region of a drain is told there, and a drain may have many.
+const REPAIR_SCAN: usize = 2_048;
 /// Drains that are looked into at a time; the others are taken to go on.
 const DRAINS_MAX: usize = 8;
 /// A limit that lets less than one replica pass in this time, 10 min, counts as a stop: nobody waits that long for the
@@ -33,6 +35,19 @@ impl Planner {
             repairs: self.stopped_repairs(now),
             operators: self.operators().map(|operator| operator.region).take(OPERATORS_MAX).collect(),
         }
+    }
+
+    /// How one Region is, judged as in the verdict; none when it is as it should be.
+    #[must_use]
+    pub fn judge_region(&self, now: Time, view: &RegionView) -> Option<RegionVerdict> {
+        let standing = Standing {
+            at: now,
+            began: self.began,
+            max_replicas: self.cluster.config.max_replicas,
+            stores: self.cluster.stores.iter().map(|store| self.store_standing(now, store)).collect(),
+            ..Standing::default()
+        };
+        RegionVerdict::of(view, &standing)
     }
 
     /// How one Store stands; none when it is not known.
@@ -89,8 +104,6 @@ impl Planner {
 
     /// Regions that wait for a repair and are refused for a reason that lasts; those of a drain are told there.
     fn stopped_repairs(&self, now: Time) -> Vec<RepairStop> {
-        let waiting = self.unhealthy.len() as u64;
-        let looked: Vec<RegionId> = self.unhealthy.iter().copied().take(REPAIR_LOOKS).collect();
         let drained = |region: &RegionId| {
             self.cluster.index.find(*region).is_some_and(|slot| {
                 self.cluster.index.replicas(slot).iter().any(|(store, _)| {
@@ -99,8 +112,13 @@ impl Planner {
                 })
             })
         };
-        let looked: Vec<RegionId> = looked.into_iter().filter(|region| !drained(region)).collect();
-        stops(&self.waiting(now, &looked), looked.len(), waiting)
+        // Where the next turn begins, so that others are looked at as repairs go on.
+        let from = self.unhealthy_from;
+        let turn = self.unhealthy.range(from..).chain(self.unhealthy.range(..from)).copied();
+        let own: Vec<RegionId> = turn.take(REPAIR_SCAN).filter(|region| !drained(region)).collect();
+        let beyond = self.unhealthy.len().saturating_sub(REPAIR_SCAN);
+        let looked = &own[..own.len().min(REPAIR_LOOKS)];
+        stops(&self.waiting(now, looked), looked.len(), (own.len() + beyond) as u64)
     }
 
     /// Those of the Regions that have no operator, each with the refusal that decided.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::condition::{Standing, StoreTrouble};
 use super::judge::RegionTrouble;
-use super::{Drain, RepairStop, Survey};
+use super::{RepairStop, Survey};
 use crate::model::{RegionId, StoreId, Time};
 use crate::refusal::{Refusal, RefusalKind};
 
@@ -24,6 +24,8 @@ pub enum RegionCause {
     PeerDown(StoreId),
     /// There are fewer Stores in service than replicas wanted.
     TooFewStores,
+    /// No operator is made.
+    Halted,
 }
 
 /// What was found.
@@ -33,9 +35,9 @@ pub enum FindingKind {
     Region(RegionTrouble),
     /// Keys without a Region.
     Holes,
-    /// A Store that is not heard and that no Region suffers from.
+    /// Stores that are not heard and that no Region suffers from.
     StoreSilent(StoreTrouble),
-    /// A drain that cannot go on.
+    /// Drains that cannot go on.
     DrainBlocked,
     /// Repairs that cannot go on.
     RepairBlocked,
@@ -43,7 +45,7 @@ pub enum FindingKind {
     TooFewStores,
     /// No operator is made.
     Halted,
-    /// A Store's disk is too full for new replicas.
+    /// Stores whose disks are too full for new replicas.
     LowSpace,
 }
 
@@ -65,6 +67,8 @@ pub struct Finding {
     pub kind: FindingKind,
     /// Because of what.
     pub cause: Option<RegionCause>,
+    /// Stores that are to blame as well: any of them that comes back helps. At most [`SUBJECTS_MAX`].
+    pub also: Vec<StoreId>,
     /// The planner's own reason.
     pub reason: Option<Refusal>,
     /// How many Regions, Stores or holes.
@@ -75,7 +79,7 @@ pub struct Finding {
     pub since: Option<Time>,
     /// Some of them, in key order where they are Regions; at most [`SUBJECTS_MAX`].
     pub subjects: Vec<FindingSubject>,
-    /// The numbers of a full disk: used and limit in per mille; of too few Stores: there and wanted.
+    /// The numbers of the fullest disk: used and limit in per mille; of too few Stores: there and wanted.
     pub numbers: Option<(u64, u64)>,
 }
 
@@ -158,16 +162,19 @@ pub(super) fn health(survey: &Survey) -> ClusterHealth {
             ..Finding::of(FindingKind::Holes)
         });
     }
-    let blamed: Vec<StoreId> = findings.iter().filter_map(|f| f.cause.and_then(RegionCause::store)).collect();
-    stores(standing, &blamed, &mut findings);
-    for drain in &standing.drains {
-        findings.extend(blocked_drain(drain, survey));
-    }
-    // While a Region suffers from a silent Store, repairs are told by their refusals only where they last.
-    findings.extend(standing.repairs.iter().map(|stop| blocked_repair(stop, survey)));
-    let is_told = findings.iter().any(|f| f.cause == Some(RegionCause::TooFewStores));
+    let causes = |f: &Finding| f.cause.and_then(RegionCause::store).into_iter().chain(f.also.clone());
+    let blamed: Vec<StoreId> = findings.iter().flat_map(causes).collect();
+    findings.extend(silent_stores(standing, &blamed));
+    findings.extend(blocked_drains(survey));
     let (there, wanted) = (standing.in_service() as u64, standing.max_replicas as u64);
-    if there < wanted && !is_told && !learning && blamed.is_empty() {
+    let is_told = |findings: &[Finding], cause| findings.iter().any(|f| f.cause == Some(cause));
+    let few_told = is_told(&findings, RegionCause::TooFewStores);
+    // While a Region suffers from a silent Store, repairs are told by their refusals only where they last. That too few
+    // Stores are there is not told twice.
+    let repairs =
+        standing.repairs.iter().filter(|stop| !few_told || stop.refusal.kind() != RefusalKind::NoTarget);
+    findings.extend(repairs.map(|stop| blocked_repair(stop, survey)));
+    if there < wanted && !few_told && !learning && blamed.is_empty() {
         findings.push(Finding {
             count: wanted - there,
             since: survey.sinces.of(What::TooFewStores),
@@ -175,23 +182,14 @@ pub(super) fn health(survey: &Survey) -> ClusterHealth {
             ..Finding::of(FindingKind::TooFewStores)
         });
     }
-    if standing.halted {
+    if standing.halted && !is_told(&findings, RegionCause::Halted) {
         findings.push(Finding {
             count: 1,
             since: survey.sinces.of(What::Halted),
             ..Finding::of(FindingKind::Halted)
         });
     }
-    for store in &standing.stores {
-        let Some(numbers) = store.low_space else { continue };
-        findings.push(Finding {
-            count: 1,
-            since: survey.sinces.of(What::LowSpace(store.store)),
-            subjects: vec![FindingSubject::Store(store.store)],
-            numbers: Some(numbers),
-            ..Finding::of(FindingKind::LowSpace)
-        });
-    }
+    findings.extend(full_stores(survey));
     findings.sort_by_key(|f| f.kind);
     ClusterHealth { at: standing.at, learning, began: standing.began, heard: heard(survey), findings }
 }
@@ -201,6 +199,7 @@ impl Finding {
         Finding {
             kind,
             cause: None,
+            also: Vec::new(),
             reason: None,
             count: 0,
             bytes: None,
@@ -217,7 +216,7 @@ impl RegionCause {
     pub const fn store(self) -> Option<StoreId> {
         match self {
             RegionCause::Store(store, _) | RegionCause::PeerDown(store) => Some(store),
-            RegionCause::TooFewStores => None,
+            RegionCause::TooFewStores | RegionCause::Halted => None,
         }
     }
 }
@@ -227,8 +226,12 @@ fn regions(survey: &Survey) -> Vec<Finding> {
     let now = survey.standing.at;
     let mut groups: BTreeMap<(RegionTrouble, Option<RegionCause>), Finding> = BTreeMap::new();
     for troubled in survey.troubled() {
-        let Some(trouble) = troubled.trouble else { continue };
+        let Some(mut trouble) = troubled.trouble else { continue };
         let stays = now.ms_since(troubled.since) >= STAYS_MS;
+        let stays_thin = troubled.thin_since.is_some_and(|since| now.ms_since(since) >= STAYS_MS);
+        if stays_thin && trouble > RegionTrouble::LastReplica {
+            trouble = RegionTrouble::LastReplica;
+        }
         let tells = match trouble {
             RegionTrouble::NoQuorum | RegionTrouble::LastReplica | RegionTrouble::Short => true,
             RegionTrouble::Pending | RegionTrouble::Leftover => stays,
@@ -248,34 +251,75 @@ fn regions(survey: &Survey) -> Vec<Finding> {
         if finding.subjects.len() < SUBJECTS_MAX {
             finding.subjects.push(FindingSubject::Region(troubled.region));
         }
+        if let Some(also) = troubled.also
+            && finding.also.len() < SUBJECTS_MAX
+            && !finding.also.contains(&also)
+        {
+            finding.also.push(also);
+        }
     }
     groups.into_values().collect()
 }
 
-/// Stores that are not heard, unless Regions that suffer from it name them already.
-fn stores(standing: &Standing, blamed: &[StoreId], findings: &mut Vec<Finding>) {
-    for store in standing.expected().filter(|s| !blamed.contains(&s.store)) {
-        let Some(trouble) = store.trouble(standing.at) else { continue };
-        findings.push(Finding {
-            count: 1,
-            since: Some(store.silent_since),
-            subjects: vec![FindingSubject::Store(store.store)],
-            ..Finding::of(FindingKind::StoreSilent(trouble))
-        });
+/// One more Store in a finding that counts Stores.
+fn count_store(finding: &mut Finding, store: StoreId, since: Option<Time>) {
+    finding.count += 1;
+    finding.since = match (finding.since, since) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (known, new) => known.or(new),
+    };
+    if finding.subjects.len() < SUBJECTS_MAX {
+        finding.subjects.push(FindingSubject::Store(store));
     }
 }
 
-fn blocked_drain(drain: &Drain, survey: &Survey) -> Option<Finding> {
-    let stop = drain.stopped.as_ref()?;
-    let mut subjects = vec![FindingSubject::Store(drain.store)];
-    subjects.extend(stop.regions.iter().take(SUBJECTS_MAX - 1).copied().map(FindingSubject::Region));
-    Some(Finding {
-        count: drain.left,
-        bytes: Some(drain.left_bytes),
-        reason: Some(stop.refusal.clone()),
-        since: survey.sinces.of(What::Drain(drain.store)),
-        subjects,
-        ..Finding::of(FindingKind::DrainBlocked)
+/// Stores that are not heard, unless Regions that suffer from it name them already.
+fn silent_stores(standing: &Standing, blamed: &[StoreId]) -> impl Iterator<Item = Finding> + use<> {
+    let mut kinds: BTreeMap<StoreTrouble, Finding> = BTreeMap::new();
+    for store in standing.expected().filter(|s| !blamed.contains(&s.store)) {
+        let Some(trouble) = store.trouble(standing.at) else { continue };
+        let finding = kinds.entry(trouble).or_insert_with(|| Finding::of(FindingKind::StoreSilent(trouble)));
+        count_store(finding, store.store, Some(store.silent_since));
+    }
+    kinds.into_values()
+}
+
+fn full_stores(survey: &Survey) -> Option<Finding> {
+    let mut found: Option<Finding> = None;
+    for store in &survey.standing.stores {
+        let Some(numbers) = store.low_space else { continue };
+        let finding = found.get_or_insert_with(|| Finding::of(FindingKind::LowSpace));
+        count_store(finding, store.store, survey.sinces.of(What::LowSpace(store.store)));
+        finding.numbers = finding.numbers.max(Some(numbers));
+    }
+    found
+}
+
+/// Drains that cannot go on, one finding a reason: its Stores first, then Regions on them.
+fn blocked_drains(survey: &Survey) -> impl Iterator<Item = Finding> + use<> {
+    let mut kinds: BTreeMap<RefusalKind, (Finding, Vec<RegionId>)> = BTreeMap::new();
+    for drain in &survey.standing.drains {
+        let Some(stop) = &drain.stopped else { continue };
+        let kind = stop.refusal.kind();
+        let (finding, regions) = kinds.entry(kind).or_insert_with(|| {
+            let found = Finding {
+                bytes: Some(0),
+                cause: (kind == RefusalKind::Halted).then_some(RegionCause::Halted),
+                reason: Some(stop.refusal.clone()),
+                ..Finding::of(FindingKind::DrainBlocked)
+            };
+            (found, Vec::new())
+        });
+        count_store(finding, drain.store, survey.sinces.of(What::Drain(drain.store)));
+        // What counts is what is left on them, not they.
+        finding.count = finding.count - 1 + drain.left;
+        finding.bytes = finding.bytes.map(|bytes| bytes + drain.left_bytes);
+        regions.extend(&stop.regions);
+    }
+    kinds.into_values().map(|(mut finding, regions)| {
+        let room = SUBJECTS_MAX - finding.subjects.len();
+        finding.subjects.extend(regions.into_iter().take(room).map(FindingSubject::Region));
+        finding
     })
 }
 
@@ -285,6 +329,7 @@ fn blocked_repair(stop: &RepairStop, survey: &Survey) -> Finding {
     let all = stop.regions.len() == stop.looked;
     Finding {
         count: if all { stop.waiting } else { stop.regions.len() as u64 },
+        cause: (stop.refusal.kind() == RefusalKind::Halted).then_some(RegionCause::Halted),
         reason: Some(stop.refusal.clone()),
         since: survey.sinces.of(What::Repair(stop.refusal.kind())),
         subjects: subjects.collect(),

@@ -3,14 +3,14 @@
 use super::condition::{Conditions, StoreTrouble};
 use super::finding::RegionCause;
 use crate::index::{Ailing, StoreSlot};
-use crate::model::{Peer, PeerRole, Time};
+use crate::model::{Peer, PeerRole, StoreId, Time};
 
 /// What is wrong with a Region; only the worst counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RegionTrouble {
     /// Half of its voters or more are lost.
     NoQuorum,
-    /// One healthy voter is left.
+    /// One living voter is left, or one that is not far behind for long.
     LastReplica,
     /// Fewer voters live than there should be.
     Short,
@@ -58,6 +58,15 @@ pub(super) struct Judged {
     pub trouble: Option<RegionTrouble>,
     pub kinds: TroubleKinds,
     pub cause: Option<RegionCause>,
+    /// What else would have to come back, or one of them, where the quorum is lost: the first that was lost.
+    pub also: Option<StoreId>,
+    /// All living voters but one are far behind. After a change of the leader that is so for a moment: it counts as the
+    /// last replica when it stays.
+    pub is_thin: bool,
+    /// Voters, dead or alive.
+    pub voters: usize,
+    /// Of them not lost.
+    pub living: usize,
 }
 
 /// A lost replica and since when its Store is silent.
@@ -120,12 +129,13 @@ pub(super) fn judge(
     if kinds.is_empty() {
         return None;
     }
+    let is_thin = healthy <= 1 && living > 1 && wanted > 1;
     let too_few = conditions.too_few_stores.then_some(RegionCause::TooFewStores);
     let no_quorum = living * 2 <= voters || (is_joint && old_living * 2 <= old_voters);
     let (trouble, cause) = if no_quorum {
         // The last straw.
         (Some(RegionTrouble::NoQuorum), last.map(|l| l.cause))
-    } else if healthy <= 1 && wanted > 1 {
+    } else if living <= 1 && wanted > 1 {
         (Some(RegionTrouble::LastReplica), last.map(|l| l.cause).or(too_few))
     } else if living < wanted {
         (Some(RegionTrouble::Short), first.map(|f| f.cause).or(too_few))
@@ -136,7 +146,9 @@ pub(super) fn judge(
     } else {
         (None, None)
     };
-    Some(Judged { trouble, kinds, cause })
+    let also = first.filter(|_| no_quorum).and_then(|f| f.cause.store());
+    let also = also.filter(|store| cause.and_then(RegionCause::store) != Some(*store));
+    Some(Judged { trouble, kinds, cause, also, is_thin, voters, living })
 }
 
 fn lost(slot: StoreSlot, peer: &Peer, ailing: Option<&Ailing>, conditions: &Conditions) -> Option<Lost> {

@@ -11,6 +11,7 @@ mod key_map;
 mod sums;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -23,6 +24,7 @@ pub use condition::{Drain, RepairStop, Standing, StoreStanding, StoreTrouble};
 pub use finding::{ClusterHealth, Finding, FindingKind, FindingSubject, Heard, RegionCause};
 pub use judge::{RegionTrouble, TroubleKinds};
 pub use key_map::{By, Cell, CellTrouble, KeyMap, MapRequest};
+pub use verdict::RegionVerdict;
 
 use crate::index::{Ailing, Page, PageNo, RegionReader};
 use crate::model::{RegionId, Time};
@@ -157,16 +159,22 @@ impl Survey {
     /// Regions in trouble keep the time from which they are, also when their page was cut or merged.
     fn date(&mut self, changed: &[PageNo], gone: &BTreeMap<PageNo, PageSum>, now: Time) {
         let mut since: BTreeMap<(RegionId, Option<RegionTrouble>), Time> = BTreeMap::new();
+        let mut thin_since: BTreeMap<RegionId, Time> = BTreeMap::new();
         // What a page held before it was judged anew stands in its place until here.
         let before = gone.values().flat_map(|sum| sum.troubled.iter());
-        since.extend(before.map(|t| ((t.region, t.trouble), t.since)));
         let again = changed.iter().filter_map(|no| self.pages.get(no)).flat_map(|sum| sum.inherited.iter());
-        since.extend(again.map(|t| ((t.region, t.trouble), t.since)));
+        for troubled in before.chain(again) {
+            since.insert((troubled.region, troubled.trouble), troubled.since);
+            thin_since.extend(troubled.thin_since.map(|at| (troubled.region, at)));
+        }
         for no in changed {
             let Some(sum) = self.pages.get_mut(no) else { continue };
             for troubled in &mut sum.troubled {
                 let known = since.get(&(troubled.region, troubled.trouble)).copied();
                 troubled.since = known.unwrap_or_else(|| self.conditions.began(troubled.cause, now));
+                if let Some(thin) = &mut troubled.thin_since {
+                    *thin = thin_since.get(&troubled.region).copied().unwrap_or(now);
+                }
             }
             sum.inherited = Vec::new();
         }

@@ -18,7 +18,10 @@ pub(super) struct Troubled {
     pub trouble: Option<RegionTrouble>,
     pub kinds: TroubleKinds,
     pub cause: Option<RegionCause>,
+    pub also: Option<StoreId>,
     pub since: Time,
+    /// Since when all living voters but one are far behind.
+    pub thin_since: Option<Time>,
     pub kib: u64,
 }
 
@@ -103,7 +106,9 @@ impl PageSum {
                 trouble: judged.trouble,
                 kinds: judged.kinds,
                 cause: judged.cause,
+                also: judged.also,
                 since: Time(0),
+                thin_since: judged.is_thin.then_some(Time(0)),
                 kib,
             });
         }

@@ -86,6 +86,41 @@ fn a_replica_on_a_silent_store_is_told_with_time_and_limit() {
 }
 
 #[test]
+fn without_a_majority_why_tells_what_helps() {
+    let mut planner = planner();
+    let now = Time(60_000);
+    beat_all(&mut planner, &[1], now);
+    let why = region_why(&planner, now);
+    assert_eq!(
+        why.summary,
+        "region 7 has lost the majority: 1 of 3 voters lives, so nothing can be repaired; bring store 2 or 3 back, and do not remove it"
+    );
+    assert!(!format!("{why:?}").contains("replaced after"), "{why:?}");
+    assert_eq!(why.next[..2], ["pd-ctl why store 2", "pd-ctl why store 3"]);
+    let why = store_why(&planner, now, 2);
+    assert!(why.lines[0].text.contains("where a majority is left"), "{:?}", why.lines);
+    assert_eq!(why.lines.len(), 1, "told once: {:?}", why.lines);
+}
+
+#[test]
+fn one_reason_for_all_schedulers_is_told_once() {
+    let mut planner = planner();
+    planner.handle_config(Time(0), Config { halt_scheduling: true, ..Config::default() });
+    let why = store_why(&planner, Time(1), 1);
+    let halted = why.lines.iter().filter(|line| line.text.contains("halted")).count();
+    assert_eq!(halted, 1, "{:?}", why.lines);
+}
+
+#[test]
+fn a_store_that_was_removed_is_not_connected() {
+    let mut planner = planner();
+    put(&mut planner, 4, NodeState::Removed);
+    let why = store_why(&planner, Time(14_000), 4);
+    assert_eq!(why.lines[0].text, "store 4 was removed");
+    assert_eq!(why.store.unwrap().liveness, "Unknown");
+}
+
+#[test]
 fn a_repair_without_a_place_gives_the_planner_s_chain() {
     let mut planner = planner();
     let now = Time(DOWN_MS);

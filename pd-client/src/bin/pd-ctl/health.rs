@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -41,6 +42,12 @@ pub struct Health {
     pub heard: Option<Heard>,
     /// The problems, the worst first.
     pub checks: Vec<Check>,
+    /// What members say that do not reach the leader, which itself tells this verdict: a sentence each.
+    #[serde(skip)]
+    pub otherwise: Vec<String>,
+    /// Where it was found, when that is not the first endpoint that answers.
+    #[serde(skip)]
+    pub endpoint: Option<String>,
 }
 
 /// What the leader has heard since it leads.
@@ -91,11 +98,30 @@ pub struct Cause {
     pub subject: Option<Value>,
 }
 
-/// The verdict of the first member that answers, as it came and as read.
+/// The verdict as it came and as read: of the first member that answers, unless it cannot ask the leader and another one
+/// of those that were named can.
 ///
 /// # Errors
 /// When there is none; the exit code says so.
 pub async fn ask(session: &Session) -> Result<(String, Health), Failure> {
+    let (text, first) = ask_any(session).await?;
+    if first.by_leader {
+        return Ok((text, first));
+    }
+    for endpoint in session.http.endpoints() {
+        let Ok(reply) = session.http.ask(endpoint, &Method::GET, PATH, None, false).await else { continue };
+        let Some(health) = serde_json::from_str::<Health>(&reply.body).ok().filter(|health| health.by_leader)
+        else {
+            continue;
+        };
+        // The one that was asked first may have found the leader meanwhile.
+        let otherwise = if health.member == first.member { Vec::new() } else { vec![first.said()] };
+        return Ok((reply.body, Health { otherwise, endpoint: Some(endpoint.clone()), ..health }));
+    }
+    Ok((text, first))
+}
+
+async fn ask_any(session: &Session) -> Result<(String, Health), Failure> {
     let asked = Ask::get(PATH).or_say("no verdict: ").send(session).await;
     let answer = asked.map_err(|failure| match failure.kind {
         Kind::Refused(status) if status.as_u16() == 404 => {
@@ -114,12 +140,18 @@ pub async fn ask(session: &Session) -> Result<(String, Health), Failure> {
 }
 
 impl Health {
+    /// What this member says, in a sentence.
+    fn said(&self) -> String {
+        let summary = self.checks.first().map_or(self.verdict.as_str(), |check| &check.summary);
+        format!("{} does not reach the leader and says: {summary}", self.member)
+    }
+
     /// What `status` and `top --once` end with.
     pub fn code(&self) -> u8 {
         match self.verdict.as_str() {
             "at-risk" | "down" => 2,
-            "attention" | "learning" | "ok" => 0,
-            // "degraded", "blocked", and a word that only a newer member knows: not known to be well.
+            "attention" | "learning" | "ok" if self.by_leader => 0,
+            // "degraded", "blocked", one member's view, and a word that only a newer member knows: not known to be well.
             _ => 1,
         }
     }
@@ -143,16 +175,62 @@ pub fn subject(subject: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Health;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::{Health, ask};
+    use crate::answer::Form;
+    use crate::client::Http;
+    use crate::session::Session;
+
+    async fn member(body: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = [0; 1024];
+                if stream.read(&mut request).await.is_ok_and(|length| length > 0) {
+                    let length = body.len();
+                    let head =
+                        format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+                    let _ = stream.write_all((head + body).as_bytes()).await;
+                }
+            }
+        });
+        endpoint
+    }
+
+    #[tokio::test]
+    async fn the_leader_s_verdict_is_told_when_another_endpoint_reaches_it() {
+        let alone = member(
+            r#"{"verdict": "down", "member": "pd-1", "checks": [{"code": "NO_LEADER", "summary": "no leader for 9 s"}]}"#,
+        )
+        .await;
+        let well = member(r#"{"verdict": "attention", "member": "pd-2", "by_leader": true}"#).await;
+        let asked = async |endpoints: &[&String]| {
+            let endpoints = endpoints.iter().map(|endpoint| (*endpoint).clone()).collect();
+            ask(&Session { http: Http::new(endpoints).into(), form: Form::Usual }).await.unwrap()
+        };
+        let gone = "http://127.0.0.1:1".to_owned();
+        let (json, health) = asked(&[&alone, &gone, &well]).await;
+        assert_eq!((health.member.as_str(), health.code()), ("pd-2", 0));
+        assert!(json.contains("attention"));
+        assert_eq!(health.otherwise, ["pd-1 does not reach the leader and says: no leader for 9 s"]);
+        let (_, health) = asked(&[&alone, &gone]).await;
+        assert_eq!((health.member.as_str(), health.code(), health.otherwise.len()), ("pd-1", 2, 0));
+    }
 
     #[test]
     fn words_give_exit_codes() {
-        let code = |verdict: &str| Health { verdict: verdict.to_owned(), ..Health::default() }.code();
+        let of =
+            |verdict: &str, by_leader| Health { verdict: verdict.to_owned(), by_leader, ..Health::default() };
+        let code = |verdict: &str| of(verdict, true).code();
         assert_eq!(
             ["at-risk", "down", "degraded", "blocked", "attention", "learning", "ok"].map(code),
             [2, 2, 1, 1, 0, 0, 0]
         );
         assert_eq!(code("of a newer version"), 1);
+        assert_eq!(["down", "learning", "ok"].map(|verdict| of(verdict, false).code()), [2, 1, 1]);
     }
 
     #[test]

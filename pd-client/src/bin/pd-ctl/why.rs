@@ -202,6 +202,7 @@ impl Region {
 
 impl Store {
     fn lines(&self, now_ms: u64) -> Vec<String> {
+        let noun = |number, one, more| if number == Some(1) { one } else { more };
         let known = |number: Option<u64>| number.map_or_else(|| "?".to_owned(), units::count);
         let size = |number: Option<u64>| number.map_or_else(|| "?".to_owned(), units::bytes);
         let heard = self.last_heartbeat_ms.map_or_else(
@@ -209,11 +210,13 @@ impl Store {
             |at| format!("heard {} ago", units::span(now_ms.saturating_sub(at))),
         );
         let mut lines = vec![format!(
-            "  {}, {}, {} leaders, {} regions, {} of a target of {}, {heard}",
+            "  {}, {}, {} {}, {} {}, {} of a target of {}, {heard}",
             self.node_state,
             self.liveness,
             known(self.leaders),
+            noun(self.leaders, "leader", "leaders"),
             known(self.regions),
+            noun(self.regions, "region", "regions"),
             size(self.bytes),
             size(self.target_bytes)
         )];
@@ -263,13 +266,13 @@ mod tests {
     fn a_store_comes_with_its_limits() {
         let why: Why = serde_json::from_str(
             r#"{"subject": {"store": 4}, "summary": "store 4 takes nothing", "store": {"node_state": "Serving",
-            "liveness": "Connected", "leaders": 3, "bytes": 1024, "last_heartbeat_ms": 14000, "limits":
+            "liveness": "Connected", "leaders": 3, "regions": 1, "bytes": 1024, "last_heartbeat_ms": 14000, "limits":
             [{"kind": "add-peer", "rate": "15", "available": 2500, "refused": 1200}, {"kind": "remove-peer", "rate": "unlimited", "available": null}]}}"#,
         )
         .unwrap();
         let told = [
             "store 4 takes nothing",
-            "  Serving, Connected, 3 leaders, ? regions, 1.0 KiB of a target of ?, heard 1s ago",
+            "  Serving, Connected, 3 leaders, 1 region, 1.0 KiB of a target of ?, heard 1s ago",
             "  add-peer: 15 a minute, 2,500 units left, refused 1,200 times",
             "  remove-peer: unlimited",
         ];

@@ -36,6 +36,9 @@ fn told(health: &Health, now_ms: u64) -> String {
     if health.bootstrapped == Some(false) {
         text.push_str("  the cluster is empty: it begins when its first store starts\n");
     }
+    for said in &health.otherwise {
+        text.push_str(&format!("  {}\n", units::plain(said)));
+    }
     for check in &health.checks {
         text.push_str(&line(check, now_ms));
     }
@@ -62,7 +65,9 @@ fn line(check: &Check, now_ms: u64) -> String {
     facts.extend(check.since_ms.map(|since| {
         format!("since {} UTC ({})", units::clock(since), units::span(now_ms.saturating_sub(since)))
     }));
-    facts.extend(check.oldest_ms.map(|age| format!("oldest {}", units::span(age))));
+    // Where the begin is told, the age says the same.
+    let age = check.oldest_ms.filter(|_| check.since_ms.is_none());
+    facts.extend(age.map(|age| format!("oldest {}", units::span(age))));
     facts.extend(check.muted_until_ms.map(|until| format!("muted until {}", units::moment(until))));
     let mut text = format!("  [{}] {}\n      {}\n", check.severity, check.summary, facts.join(", "));
     if let Some(cause) = &check.cause {
@@ -85,7 +90,7 @@ mod tests {
             r#"{"verdict": "degraded", "as_of_ms": 1700000003000, "member": "pd-1", "leader": "pd-1", "by_leader": true,
             "term": 3, "cluster_id": "7", "heard": {"regions_permille": 995, "stores": 3, "stores_expected": 4},
             "checks": [{"code": "REGION_SHORT", "severity": "degraded", "count": 4000, "bytes": 44040192,
-            "since_ms": 1699999983000, "summary": "4000 regions lack a replica because store 4 is down",
+            "since_ms": 1699999983000, "oldest_ms": 19000, "summary": "4000 regions lack a replica because store 4 is down",
             "cause": {"code": "STORE_DOWN", "subject": {"store": 4}}, "next": ["pd-ctl why store 4"]}]}"#,
         )
         .unwrap();

@@ -17,6 +17,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use crossterm::event::Event as Input;
+use http::Method;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,7 +27,6 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::answer::{Answer, Form};
 use crate::command::{Args, Command, Flag, Work};
 use crate::failure::Failure;
-use crate::request::Ask;
 use crate::session::Session;
 use crate::{health, units, why};
 use events::Event;
@@ -68,9 +68,12 @@ async fn once(session: &Session) -> Result<Answer, Failure> {
     let mut picture = Picture::default();
     let mut answers = vec![("health", json)];
     for (topic, path) in feed::questions().into_iter().filter(|(topic, _)| *topic != "health") {
-        if let Ok(answer) = Ask::get(path).send(session).await {
-            answers.push((topic, answer.text));
-        }
+        // All of one frame from one member: the one whose verdict it is.
+        let asked = match &health.endpoint {
+            Some(endpoint) => session.http.ask(endpoint, &Method::GET, &path, None, false).await,
+            None => session.http.send(&Method::GET, &path, None, false).await,
+        };
+        answers.extend(asked.ok().filter(|reply| reply.status.is_success()).map(|reply| (topic, reply.body)));
     }
     for (topic, data) in &answers {
         picture.take(&Event { topic: (*topic).to_owned(), data: data.clone() }, now_ms);

@@ -4,6 +4,9 @@ import assert from "node:assert/strict";
 import { ask } from "./control.mjs";
 import { PATIENCE_MS, accessible, fits, go, open, quiet, shoot, tells } from "./watch.mjs";
 
+/** A killed store is told so soon. */
+const TOLD_WITHIN_MS = 15_000;
+
 /** A store is killed: one cause with its count, and the keyboard leads from it to the command. */
 export async function storeDies(browser, url) {
   const context = await browser.newContext({
@@ -14,22 +17,31 @@ export async function storeDies(browser, url) {
   const { page } = watched;
   await mark(page);
   await tells(page, "#verdict", /^(ok|attention)$/);
-  const killed = Date.now();
   const store = await ask("kill-store");
-  await tells(page, ".cause", new RegExp(`store ${store}\\b`, "i"));
-  const counted = await page.waitForFunction((it) => {
-    const causes = [...document.querySelectorAll(".cause")].filter(
-      (cause) => cause.dataset.row.endsWith(` store ${it}`) && cause.querySelector(".count"),
-    );
-    const regions = causes.find((cause) => /^REGION_/.test(cause.dataset.code));
-    return regions
-      ? { code: regions.dataset.code, count: regions.querySelector(".count").textContent, all: causes.length }
-      : null;
-  }, store);
+  const killed = Date.now();
+  const counted = await page.waitForFunction(
+    (it) => {
+      const blames = (cause) =>
+        cause.dataset.row.endsWith(` store ${it}`) ||
+        new RegExp(`\\bstore ${it}\\b`, "i").test(cause.querySelector(".summary").textContent);
+      const causes = [...document.querySelectorAll(".cause")].filter(blames);
+      const regions = causes.find((cause) => /^REGION_/.test(cause.dataset.code) && cause.querySelector(".count"));
+      return regions
+        ? {
+            code: regions.dataset.code,
+            count: regions.querySelector(".count").textContent,
+            all: causes.map((cause) => cause.textContent),
+          }
+        : null;
+    },
+    store,
+    { timeout: TOLD_WITHIN_MS },
+  );
   const told = await counted.jsonValue();
   console.log(
     `store killed: the page tells ${told.code} of ${told.count} regions, blamed on store ${store}, after ${((Date.now() - killed) / 1_000).toFixed(1)} s`,
   );
+  assert.equal(told.all.length, 1, `one cause, one line: ${told.all.join(" | ")}`);
   assert.match(await page.locator("#verdict").textContent(), /degraded|at-risk/);
   await shoot(page, "store-killed");
   await accessible(page, "store killed");

@@ -141,6 +141,44 @@ async function hide(page, hidden) {
   }, hidden);
 }
 
+/** Below another place everything is asked for below it, the Regions of a cell as well: a proxy has one rule. */
+export async function belowPrefix(browser, url, prefix) {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+  const watched = await open(context, `${new URL(url).origin}${prefix}/#/keys`);
+  const { page } = watched;
+  const outside = [];
+  page.on("request", (request) => {
+    if (!new URL(request.url()).pathname.startsWith(`${prefix}/`)) outside.push(request.url());
+  });
+  await page.waitForFunction(() => document.querySelector("canvas")?.width > 300);
+  await page.locator("canvas").focus();
+  await page.keyboard.press("End");
+  await tells(page, "#cell-text", /Cell [\d,]+ of/);
+  await page.keyboard.press("Enter");
+  await page.locator('main tbody [data-row^="region "]').first().waitFor();
+  for (const place of ["overview", "stores", "members"]) await go(page, place);
+  assert.deepEqual(outside, [], "asked for outside of the place of the page");
+  await quiet(watched, "below a prefix");
+  await context.close();
+}
+
+/** The documents of the API show its routes, wherever they are opened. */
+export async function documents(browser, places) {
+  for (const place of places) {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    page.setDefaultTimeout(PATIENCE_MS);
+    const complaints = [];
+    page.on("pageerror", (error) => complaints.push(error.message));
+    page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+    await page.goto(`${place}pd/api/v2/docs`);
+    await tells(page, ".opblock-summary-path", /\/pd\/api\/v2\/health/);
+    assert.deepEqual(complaints, [], `documents at ${place}`);
+    await shoot(page, "documents");
+    await context.close();
+  }
+}
+
 /** An address shows the same in another browser. */
 export async function sameElsewhere(browser, url) {
   const texts = [];

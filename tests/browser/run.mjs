@@ -3,7 +3,7 @@
 
 import { launch } from "./chromium.mjs";
 import { leaderDies, markupInAddress, servingMemberDies, storeDies } from "./faults.mjs";
-import { budget, eightTabs, pages, sameElsewhere, withoutScript } from "./live.mjs";
+import { belowPrefix, budget, documents, eightTabs, pages, sameElsewhere, withoutScript } from "./live.mjs";
 import { ugly } from "./ugly.mjs";
 
 const urls = (process.env.PAGES ?? "").split(",").filter(Boolean);
@@ -13,6 +13,8 @@ const PARTS = {
   withoutScript: (browser) => withoutScript(browser, urls[0]),
   budget: (browser) => budget(browser, urls[0]),
   pages: (browser) => pages(browser, urls[0]),
+  belowPrefix: (browser) => belowPrefix(browser, urls[1], process.env.PREFIX),
+  documents: (browser) => documents(browser, [urls[0], urls[1], `${new URL(urls[1]).origin}/`]),
   sameElsewhere: (browser) => sameElsewhere(browser, urls[1]),
   eightTabs: (browser) => eightTabs(browser, urls[1]),
   storeDies: (browser) => storeDies(browser, urls[2]),

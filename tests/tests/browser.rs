@@ -22,6 +22,8 @@ const STORES: usize = 4;
 /// Some dozen Regions: 4 x 300 keys of 2 KiB are 2.4 MB.
 const PLAN: Plan = Plan { writers: 4, keys_each: 300, value_size: 2 << 10 };
 const WRITES: u64 = 1_500;
+/// A further place of the page, for a proxy.
+const PREFIX: &str = "/ops/pd";
 /// An address of a store that never was, which tries to be markup.
 const MARKUP: &str = r#"<img src=x onerror="document.title='broken out'">:20160"#;
 /// Far beyond what all parts take on a loaded machine.
@@ -32,7 +34,8 @@ const SCRIPT: &str = "run.mjs";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_in_a_browser() -> Result<()> {
     let Some(folder) = ready().await? else { return Ok(()) };
-    let mut cluster = Cluster::start(Setup::of_a_test(MEMBERS, STORES)).await?;
+    let pd_toml = format!("[dashboard]\npublic-path-prefix = \"{PREFIX}\"\n");
+    let mut cluster = Cluster::start(Setup { pd_toml, ..Setup::of_a_test(MEMBERS, STORES) }).await?;
     let writers = Writers::start(&cluster.endpoints(), PLAN).await?;
     writers.go_on(WRITES).await?;
     well(&cluster).await?;
@@ -41,6 +44,7 @@ async fn the_page_in_a_browser() -> Result<()> {
     let mut node = Command::new("node")
         .arg(folder.join(SCRIPT))
         .env("PAGES", pages.join(","))
+        .env("PREFIX", PREFIX)
         .env("SHOTS", shots())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

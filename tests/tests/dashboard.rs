@@ -11,12 +11,27 @@ use tests::cluster::{Cluster, Member, PATIENCE, Setup, eventually, http};
 use tests::pages::{Events, Pages};
 use tokio::task::JoinHandle;
 
-/// Each route of the dashboard.
-const ROUTES: [&str; 11] = [
+/// Each route of the page and of the v2 API, the latter below a place of the page as well.
+const ROUTES: [&str; 26] = [
     "/dashboard",
     "/dashboard/",
     "/dashboard/assets/0/main.js",
     "/dashboard/nothing",
+    "/dashboard/pd/api/v1/members",
+    "/dashboard/pd/api/v2/config",
+    "/dashboard/pd/api/v2/docs/",
+    "/dashboard/pd/api/v2/health",
+    "/dashboard/pd/api/v2/map",
+    "/dashboard/pd/api/v2/stores",
+    "/dashboard/pd/api/v2/why/store/1",
+    "/pd/api/v2/config",
+    "/pd/api/v2/docs",
+    "/pd/api/v2/docs/",
+    "/pd/api/v2/health",
+    "/pd/api/v2/map",
+    "/pd/api/v2/openapi.json",
+    "/pd/api/v2/why/region/1",
+    "/pd/api/v2/why/store/1",
     "/pd/api/v2/stores",
     "/pd/api/v2/operators",
     "/pd/api/v2/members",
@@ -89,6 +104,7 @@ async fn a_panic_in_each_route_leaves_timestamps_alone() -> Result<()> {
     for path in ROUTES {
         let (status, body) = http::request(Method::GET, &format!("{url}{path}?panic=now")).await?;
         ensure!(status == StatusCode::INTERNAL_SERVER_ERROR, "{path}: {status}: {body:?}");
+        ensure!(String::from_utf8_lossy(&body).contains("INTERNAL"), "{path}: {body:?}");
         taker.goes_on().await?;
         http::get(&format!("{url}/pd/api/v2/member")).await?;
     }
@@ -102,6 +118,66 @@ async fn a_panic_in_each_route_leaves_timestamps_alone() -> Result<()> {
         cluster.member(0).process().starts() == 1 && cluster.member(0).process().premature_end().is_none()
     );
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_answer_of_the_v2_api_has_its_headers_and_errors_are_json() -> Result<()> {
+    let mut cluster = Cluster::prepare(Setup::of_a_test(1, 0))?;
+    cluster.start_members()?;
+    cluster.wait_for_pd_leader().await?;
+    let url = cluster.member(0).client_url();
+    let mut routes: Vec<(Method, &str)> = ROUTES.map(|path| (Method::GET, path)).to_vec();
+    routes.extend([(Method::GET, "/pd/api/v2/nothing"), (Method::GET, "/pd//api/v2//health")]);
+    routes.extend([(Method::POST, "/pd/api/v2/health"), (Method::DELETE, "/pd/api/v2/stores")]);
+    for (method, path) in routes.iter().filter(|(_, path)| !path.contains("stream")) {
+        let answer = http::whole(method.clone(), &format!("{url}{path}"), "").await?;
+        let (status, headers, body) = (answer.status(), answer.headers(), answer.body());
+        for (name, value) in [("x-content-type-options", "nosniff"), ("cache-control", "no-store")] {
+            ensure!(headers.get(name).is_some_and(|found| found == value), "{method} {path}: {headers:?}");
+        }
+        ensure!(headers.contains_key("content-security-policy"), "{method} {path}: {headers:?}");
+        if status.is_client_error() || status.is_server_error() {
+            let error: serde_json::Value =
+                serde_json::from_slice(body).with_context(|| format!("{method} {path}"))?;
+            ensure!(error["code"].is_string() && error["message"].is_string(), "{method} {path}: {error}");
+        }
+    }
+    let (status, ..) = http::send(Method::GET, &format!("{url}/pd/api/v2/nothing"), "").await?;
+    ensure!(status == StatusCode::NOT_FOUND, "{status}");
+    let (status, ..) = http::send(Method::POST, &format!("{url}/pd/api/v2/health"), "").await?;
+    ensure!(status == StatusCode::METHOD_NOT_ALLOWED, "{status}");
+    // The page that browses the API is found from wherever it is asked for.
+    let moved = http::whole(Method::GET, &format!("{url}/dashboard/pd/api/v2/docs"), "").await?;
+    ensure!(moved.headers().get("location").is_some_and(|to| to == "docs/"), "{moved:?}");
+    cluster.passed()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn since_when_one_leads_is_the_same_on_each_member_also_on_one_that_came_later() -> Result<()> {
+    let mut cluster = Cluster::prepare(Setup::of_a_test(3, 0))?;
+    cluster.start_members()?;
+    let leader = cluster.wait_for_pd_leader().await?;
+    let own = cluster.member(leader).client_url();
+    let told = eventually("the leader knows since when", PATIENCE, async || {
+        let members = http::get_json(&format!("{own}/pd/api/v2/members")).await?;
+        ensure!(members["leads_since_ms"].is_u64(), "{members}");
+        Ok(members["leads_since_ms"].clone())
+    })
+    .await?;
+    let later = (leader + 1) % 3;
+    cluster.member(later).kill()?;
+    cluster.member(later).start()?;
+    let url = cluster.member(later).client_url();
+    eventually("the member that came later says the same", PATIENCE, async || {
+        let members = http::get_json(&format!("{url}/pd/api/v2/members")).await?;
+        ensure!(members["leader"].is_string() && members["leads_since_ms"] == told, "{told}: {members}");
+        ensure!(members["changes"].as_array().is_some_and(Vec::is_empty), "it saw no change: {members}");
+        let rows = members["rows"].as_array().context("no rows")?;
+        ensure!(rows.iter().all(|row| row["data_bytes"].as_u64() > Some(0)), "{members}");
+        Ok(())
+    })
+    .await?;
+    cluster.passed()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

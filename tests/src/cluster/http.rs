@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
@@ -38,6 +38,14 @@ pub async fn request(method: Method, url: &str) -> Result<(StatusCode, Bytes)> {
 
 /// Status, content type and body of a request with a body.
 pub async fn send(method: Method, url: &str, body: &str) -> Result<(StatusCode, String, Bytes)> {
+    let answer = whole(method, url, body).await?;
+    let kind = answer.headers().get(hyper::header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
+    Ok((answer.status(), kind, answer.into_body()))
+}
+
+/// The whole answer to a request with a body.
+pub async fn whole(method: Method, url: &str, body: &str) -> Result<Response<Bytes>> {
     let request = Request::builder()
         .method(method.clone())
         .uri(url)
@@ -45,11 +53,8 @@ pub async fn send(method: Method, url: &str, body: &str) -> Result<(StatusCode, 
         .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))?;
     let exchange = async {
         let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-        let answer = client.request(request).await?;
-        let status = answer.status();
-        let kind = answer.headers().get(hyper::header::CONTENT_TYPE);
-        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
-        Ok::<_, anyhow::Error>((status, kind, answer.into_body().collect().await?.to_bytes()))
+        let (head, body) = client.request(request).await?.into_parts();
+        Ok::<_, anyhow::Error>(Response::from_parts(head, body.collect().await?.to_bytes()))
     };
     let done =
         timeout(LIMIT, exchange).await.with_context(|| format!("{method} {url}: no answer in {LIMIT:?}"))?;

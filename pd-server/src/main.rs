@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use pd_server::config::{Config, Flags};
+use pd_server::member::{Removed, Told};
 use pd_server::pd::Pd;
 use pd_server::{COMPATIBLE_VERSION, OWN_VERSION, logging, server};
 use tokio::signal::unix::{SignalKind, signal};
@@ -89,8 +90,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut farewell = None;
     let served = tokio::select! {
         served = &mut serving => served,
-        text = &mut removed => {
-            farewell = Some(text);
+        told = &mut removed => {
+            farewell = Some(told);
             sleep(FAREWELL).await;
             stop.cancel();
             timeout(STOP_MAX, &mut serving).await.unwrap_or(Ok(Ok(())))
@@ -113,10 +114,15 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         warn!("not everything has stopped; the process ends nevertheless");
     }
     served.context("the server's task failed")??;
-    if let Some(text) = farewell {
+    match farewell {
         // Done as asked: no failure, or whoever keeps the process running would start it again.
-        eprintln!("pd-server: {text}");
-        info!("{text}");
+        Some(Removed { text, told: Told::ByState | Told::ByFarewell }) => {
+            eprintln!("pd-server: {text}");
+            info!("{text}");
+        }
+        // Nobody told it that knew of it: an end that somebody should look at.
+        Some(Removed { text, told: Told::ByRefusal }) => anyhow::bail!("{text}"),
+        None => {}
     }
     info!("stopped");
     Ok(())

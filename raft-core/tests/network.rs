@@ -45,6 +45,10 @@ impl Gatekeeper for Kin {
         let theirs = String::from_utf8_lossy(theirs);
         if theirs == self.0 { Ok(()) } else { Err(format!("{theirs} is not of {}", self.0)) }
     }
+
+    fn notice(&self, theirs: &[u8]) -> Bytes {
+        [b"no kin: ", theirs].concat().into()
+    }
 }
 
 struct Member {
@@ -176,7 +180,8 @@ async fn strangers_are_refused_on_both_sides() {
     assert_eq!(net::greet(&address, "a".into(), timeout).await, Ok(Bytes::from("a")));
     let refused = net::greet(&address, "b".into(), timeout).await;
     let reason = "b is not of a".to_owned();
-    assert_eq!(refused, Err(GreetError::Refused { address: address.clone(), reason }));
+    let notice = "no kin: b".into();
+    assert_eq!(refused, Err(GreetError::Refused { address: address.clone(), reason, notice }));
     // A stream without the greeting's identity is refused, too.
     let mut client =
         proto::raftcore::raft_client::RaftClient::connect(format!("http://{address}")).await.unwrap();

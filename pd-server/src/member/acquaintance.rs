@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info};
 
 use super::folder::AgreedMember;
-use super::identity::{Agreed, Identity, tells_removal};
-use super::roster::Roster;
+use super::identity::{Agreed, Identity};
+use super::roster::{Roster, Told};
 use super::{Member, MemberId};
 use crate::pd::StartError;
 use crate::tso::Reading;
@@ -35,7 +35,7 @@ const LEADERLESS_PAUSE: Duration = Duration::from_secs(1);
 const REPORT_PAUSE: Duration = Duration::from_secs(10);
 
 /// Another member does not want this one in the group: waiting would not change it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("refused by member {member} at {address}: {reason}")]
 pub struct Refused {
     /// Who refuses.
@@ -44,6 +44,14 @@ pub struct Refused {
     pub address: String,
     /// Its own words, which say what to do.
     pub reason: String,
+    /// What came with them, if it speaks of a removal.
+    word: Option<Box<Identity>>,
+}
+
+impl Refused {
+    pub(crate) fn new(member: String, address: String, reason: String) -> Self {
+        Self { member, address, reason, word: None }
+    }
 }
 
 /// Why another member was not greeted.
@@ -102,6 +110,7 @@ pub(crate) async fn agree(roster: &Roster, started: bool) -> Result<Vec<AgreedMe
 /// added is greeted from then on, who is removed no more.
 pub(crate) async fn keep_up(roster: Arc<Roster>) {
     let mut changed = roster.changed();
+    let mut removed = roster.removed();
     let mut greeted: BTreeSet<MemberId> = BTreeSet::new();
     let mut greetings = JoinSet::new();
     loop {
@@ -113,6 +122,8 @@ pub(crate) async fn keep_up(roster: Arc<Roster>) {
         }
         tokio::select! {
             news = changed.changed() => if news.is_err() { return },
+            // Nobody wants to be greeted by who was removed.
+            _ = removed.wait_for(Option::is_some) => return,
             Some(ended) = greetings.join_next() => if let Ok(id) = ended { greeted.remove(&id); },
         }
     }
@@ -122,21 +133,30 @@ pub(crate) async fn keep_up(roster: Arc<Roster>) {
 async fn keep_up_with(roster: Arc<Roster>, id: MemberId) -> MemberId {
     // Where it last said to be.
     while let Some(other) = roster.others().remove(&id) {
-        let url = other.peer_urls.first().cloned().unwrap_or_default();
-        let greeted = greet_at(&roster, &other.name, &url).await;
-        if let Err(NotGreeted::NotYet(reason) | NotGreeted::Refused(Refused { reason, .. })) = &greeted {
-            // The Raft core's own lines to that member say it in the log.
-            debug!(member = other.name, reason, "member not greeted");
-            if tells_removal(reason) {
-                roster.note_removal();
-                break;
-            }
-        }
+        let is_greeted = greet_member(&roster, &other).await;
         // A leader gives no timestamp before a majority of clocks is known: no long pause until then.
-        let is_urgent = greeted.is_err() && !roster.is_clock_compared();
+        let is_urgent = !is_greeted && !roster.is_clock_compared();
         pause(&roster, if is_urgent { MEETING_PAUSE } else { ACQUAINTANCE_PAUSE }).await;
     }
     id
+}
+
+/// Greets a member. Only its own word can tell this one that it was removed, never what this one thinks of the other: of two
+/// that have not applied the same removal yet, each may refuse the other.
+async fn greet_member(roster: &Roster, other: &Member) -> bool {
+    let url = other.peer_urls.first().map_or("", String::as_str);
+    // The Raft core's own lines to that member say it in the log.
+    match greet_at(roster, &other.name, url).await {
+        Ok(()) => return true,
+        Err(NotGreeted::NotYet(reason)) => debug!(member = other.name, reason, "member not greeted"),
+        Err(NotGreeted::Refused(refused)) => {
+            debug!(member = other.name, reason = refused.reason, "member not greeted");
+            if let Some(word) = refused.word {
+                roster.hear_of_removal(&word, Told::ByRefusal);
+            }
+        }
+    }
+    false
 }
 
 /// Pauses; without a leader only briefly, since a member that was removed hears of no leader any more.
@@ -156,7 +176,7 @@ async fn pause(roster: &Roster, usual: Duration) {
 /// Tells a member that it was removed. It hears nothing of it by itself: nobody talks Raft with it any more. Whether this
 /// comes through does not matter, it asks too.
 pub(crate) async fn bid_farewell(roster: &Roster, member: &Member) {
-    let farewell = Identity { removed_id: member.id.0, ..roster.identity() };
+    let farewell = roster.identity().word_of_removal(member.id);
     for url in &member.peer_urls {
         let address = url.strip_prefix("http://").unwrap_or(url);
         match greet(address, farewell.to_bytes(), GREET_LIMIT).await {
@@ -195,8 +215,9 @@ async fn greet_at(roster: &Roster, name: &str, url: &str) -> Result<(), NotGreet
     let sent = BootTime::now();
     let answer = match greet(address, roster.identity().to_bytes(), GREET_LIMIT).await {
         Ok(answer) => answer,
-        Err(GreetError::Refused { address, reason }) => {
-            return Err(NotGreeted::Refused(Refused { member: name.to_owned(), address, reason }));
+        Err(GreetError::Refused { address, reason, notice }) => {
+            let word = Identity::parse(&notice).ok().map(Box::new);
+            return Err(NotGreeted::Refused(Refused { member: name.to_owned(), address, reason, word }));
         }
         Err(unreachable) => return Err(NotGreeted::NotYet(unreachable.to_string())),
     };
@@ -237,3 +258,7 @@ fn not_agreed(roster: &Roster, members: &[AgreedMember]) -> Vec<String> {
     }
     others.into_iter().filter(|name| !same(name)).collect()
 }
+
+#[cfg(test)]
+#[path = "acquaintance_tests.rs"]
+mod tests;

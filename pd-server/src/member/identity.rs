@@ -41,7 +41,8 @@ pub(crate) struct Identity {
     /// Its wall clock, in milliseconds.
     #[prost(int64, tag = "13")]
     pub wall_ms: i64,
-    /// Only in a farewell: the id of the member that is greeted, which was removed from the group.
+    /// Only in a farewell, and in what comes with a refusal: the id of the member that is told, which was removed from the
+    /// group.
     #[prost(uint64, tag = "14")]
     pub removed_id: u64,
 }
@@ -55,14 +56,6 @@ pub(crate) struct Agreed {
     pub member_id: u64,
     #[prost(string, tag = "3")]
     pub incarnation: String,
-}
-
-/// By this a member that was removed recognises its refusal.
-const REMOVED: &str = "was removed from this group for good";
-
-/// Whether a member that refuses does so because the one that greeted was removed.
-pub(crate) fn tells_removal(refusal: &str) -> bool {
-    refusal.contains(REMOVED)
 }
 
 /// Why a member is not talked to. The text is told to it and must say what to do.
@@ -85,7 +78,7 @@ pub(crate) enum Refusal {
     )]
     OtherIncarnation { name: String, known: u64, found: u64 },
     #[error(
-        "member {name} with id {id} {REMOVED}; to add a member again, start it with an empty --data-dir and --join"
+        "member {name} with id {id} was removed from this group for good; to add a member again, start it with an empty --data-dir and --join"
     )]
     Removed { name: String, id: u64 },
     #[error("this member is about to join its group and does not know the others yet")]
@@ -107,6 +100,18 @@ impl Identity {
 
     pub(crate) fn to_bytes(&self) -> Bytes {
         self.encode_to_vec().into()
+    }
+
+    /// What tells a member that it was removed: no more than it needs for believing it.
+    pub(crate) fn word_of_removal(&self, removed: MemberId) -> Self {
+        Self {
+            name: self.name.clone(),
+            member_id: self.member_id,
+            incarnation: self.incarnation.clone(),
+            cluster_id: self.cluster_id,
+            removed_id: removed.0,
+            ..Self::default()
+        }
     }
 
     /// As others are told about it.
@@ -282,7 +287,7 @@ mod tests {
         register.removed.insert(MemberId(2), "pd2".into());
         let gone = super::judge(&ours, &register, &identity("pd2", 2)).unwrap_err();
         assert_eq!(gone, Refusal::Removed { name: "pd2".into(), id: 2 });
-        assert!(tells_removal(&gone.to_string()) && gone.to_string().contains("--join"), "{gone}");
+        assert!(gone.to_string().contains("--join"), "{gone}");
         let joined = identity("pd3", 3).agreed_member();
         register = register.with_agreed(vec![AgreedMember { incarnation: String::new(), ..joined }]);
         assert_eq!(
@@ -291,9 +296,7 @@ mod tests {
             "its folder is not known yet"
         );
         let other = super::judge(&ours, &register, &identity("pd3", 4)).unwrap_err();
-        assert!(
-            !tells_removal(&other.to_string()) && other.to_string().contains("pd-ctl member delete name pd3")
-        );
+        assert!(other.to_string().contains("pd-ctl member delete name pd3"), "{other}");
     }
 
     #[test]

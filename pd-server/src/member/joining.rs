@@ -39,7 +39,7 @@ pub(crate) async fn join(roster: &Roster, urls: &[ServerUrl]) -> Result<Vec<Agre
                     return Ok(agreed(roster, members));
                 }
                 Err(Asked::Refused(reason)) => {
-                    return Err(Refused { member: "of the group".into(), address: url, reason }.into());
+                    return Err(Refused::new("of the group".into(), url, reason).into());
                 }
                 Err(Asked::Unanswered(reason)) => {
                     reasons.insert(format!("{url}: {reason}"));

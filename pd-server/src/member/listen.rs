@@ -67,7 +67,7 @@ impl PeerListeners {
     }
 }
 
-async fn accept(listener: TcpListener, routes: Routes) {
+pub(super) async fn accept(listener: TcpListener, routes: Routes) {
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}

@@ -17,7 +17,7 @@ mod service;
 pub use acquaintance::Refused;
 pub use changes::{ChangeError, Membership};
 pub use folder::FolderError;
-pub use roster::Members;
+pub use roster::{Members, Removed, Told};
 pub use service::ClusterService;
 
 pub(crate) use acquaintance::{agree, keep_up};

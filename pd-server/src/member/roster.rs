@@ -11,7 +11,7 @@ use raft_core::net::Gatekeeper;
 use raft_core::{Destination, GroupStatus, Role, Router};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::folder::{AgreedMember, Agreement, DataFolder};
 use super::identity::{Agreed, Identity, Refusal, judge};
@@ -52,8 +52,28 @@ pub(crate) struct Roster {
     addresses: ArcSwap<BTreeMap<u64, String>>,
     /// Set once the group runs here.
     status: OnceLock<watch::Receiver<GroupStatus>>,
-    /// Set once this member was removed from the group: what it says at its end.
-    removed: watch::Sender<Option<String>>,
+    /// Set once this member was removed from the group.
+    removed: watch::Sender<Option<Removed>>,
+}
+
+/// This member was removed from its group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// What it says at its end.
+    pub text: String,
+    /// How it knows.
+    pub told: Told,
+}
+
+/// How a member learned that it was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Its own state has it.
+    ByState,
+    /// Who removed it says so.
+    ByFarewell,
+    /// Another member refuses it.
+    ByRefusal,
 }
 
 /// What another member last said of itself.
@@ -115,12 +135,12 @@ impl Members {
     }
 
     /// Resolves when this member was removed from its group, with what to say about it.
-    pub fn removed(&self) -> impl Future<Output = String> + Send + 'static {
-        let mut removed = self.roster.removed.subscribe();
+    pub fn removed(&self) -> impl Future<Output = Removed> + Send + 'static {
+        let mut removed = self.roster.removed();
         async move {
             loop {
-                if let Some(text) = removed.borrow_and_update().clone() {
-                    return text;
+                if let Some(removed) = removed.borrow_and_update().clone() {
+                    return removed;
                 }
                 if removed.changed().await.is_err() {
                     // The process stops by other means.
@@ -252,7 +272,7 @@ impl Roster {
             let removed = &self.recorded.load().removed;
             raft.set_removed(PD_GROUP, removed.keys().map(|id| id.0).collect());
             if removed.contains_key(&self.own.id) {
-                self.note_removal();
+                self.note_removal(Told::ByState);
             }
             while let Err(_elapsed) = timeout(PART_PAUSE, changes.changed()).await {
                 self.tell_own_part(&mut voted);
@@ -280,8 +300,31 @@ impl Roster {
         self.tell_change();
     }
 
+    /// Takes another member's word that this one was removed, if it means this member of this cluster. While a leader is heard
+    /// only that one is believed: it talks to its members only.
+    pub(crate) fn hear_of_removal(&self, theirs: &Identity, told: Told) {
+        let cluster_id = self.view.cluster_id().unwrap_or(0);
+        let is_meant = theirs.removed_id == self.own.id.0
+            && theirs.member_id != self.own.id.0
+            && (cluster_id == 0 || cluster_id == theirs.cluster_id);
+        if !is_meant {
+            return;
+        }
+        let leader = self.status.get().map_or(0, |status| status.borrow().leader);
+        if leader == 0 || leader == theirs.member_id {
+            self.note_removal(told);
+        } else {
+            warn!(by = theirs.name, leader, "said to be removed, and yet there is a leader; not believed");
+        }
+    }
+
+    /// Tells when this member was removed.
+    pub(crate) fn removed(&self) -> watch::Receiver<Option<Removed>> {
+        self.removed.subscribe()
+    }
+
     /// This member was removed: keeps that for good, and has the process end.
-    pub(crate) fn note_removal(&self) {
+    fn note_removal(&self, told: Told) {
         if self.removed.borrow().is_some() {
             return;
         }
@@ -295,8 +338,8 @@ impl Roster {
             // The others refuse it all the same.
             error!(%error, "the data folder cannot keep that this member was removed");
         }
-        info!(name = self.own.name, member_id = self.own.id.0, "this member was removed from its group");
-        self.removed.send_replace(Some(text));
+        info!(name = self.own.name, member_id = self.own.id.0, ?told, "this member was removed from its group");
+        self.removed.send_replace(Some(Removed { text, told }));
     }
 
     /// Whether this member votes is worth a line whenever it changes.
@@ -322,15 +365,17 @@ impl Roster {
     /// Takes a greeting, if its sender is one of us. `reading` is its clock as seen when we asked.
     pub(crate) fn meet(&self, greeting: &[u8], reading: Option<Reading>) -> Result<(), String> {
         let theirs = Identity::parse(greeting).map_err(|refusal| refusal.to_string())?;
+        if theirs.removed_id != 0 {
+            // Perhaps of somebody whom this member has not met: it may have been away for long. And no more than this is said.
+            self.hear_of_removal(&theirs, Told::ByFarewell);
+            return Ok(());
+        }
         if self.folder.record().joins && self.agreement().is_none() {
             return Err(Refusal::Joining.to_string());
         }
         judge(&self.identity(), &self.register(), &theirs).map_err(|refusal| refusal.to_string())?;
         if theirs.member_id == self.own.id.0 {
             return Ok(());
-        }
-        if theirs.removed_id == self.own.id.0 {
-            self.note_removal();
         }
         let mut met = self.met.lock();
         let former = met.get(&theirs.name);
@@ -461,6 +506,17 @@ impl Gatekeeper for Door {
     fn admit(&self, theirs: &[u8]) -> Result<(), String> {
         let roster = self.0.upgrade().ok_or("this member is stopping")?;
         roster.meet(theirs, None)
+    }
+
+    fn notice(&self, theirs: &[u8]) -> Bytes {
+        let (Some(roster), Ok(theirs)) = (self.0.upgrade(), Identity::parse(theirs)) else {
+            return Bytes::new();
+        };
+        let id = MemberId(theirs.member_id);
+        if !roster.recorded.load().removed.contains_key(&id) {
+            return Bytes::new();
+        }
+        roster.identity().word_of_removal(id).to_bytes()
     }
 }
 

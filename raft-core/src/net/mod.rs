@@ -41,6 +41,13 @@ pub trait Gatekeeper: Send + Sync + 'static {
 
     /// Whether the other side may talk Raft with us; the text is told to it and logged.
     fn admit(&self, theirs: &[u8]) -> Result<(), String>;
+
+    /// What is told besides to a side that was not admitted: opaque to this crate (below 1 KiB), for what must not be
+    /// guessed from a text.
+    fn notice(&self, theirs: &[u8]) -> Bytes {
+        let _ = theirs;
+        Bytes::new()
+    }
 }
 
 /// Takes what the network brings; a [`Handle`] does, and an owner may stand in front of it.
@@ -87,6 +94,8 @@ pub enum GreetError {
         address: String,
         /// Its own words.
         reason: String,
+        /// Its [`Gatekeeper::notice`]; empty if the refusal is ours.
+        notice: Bytes,
     },
 }
 
@@ -157,6 +166,7 @@ async fn connect_admitted(
     gatekeeper.admit(&theirs).map_err(|ours| GreetError::Refused {
         address: address.into(),
         reason: format!("we refuse it: {ours}"),
+        notice: Bytes::new(),
     })?;
     Ok(client)
 }
@@ -164,7 +174,9 @@ async fn connect_admitted(
 fn failure(address: &str, status: &tonic::Status) -> GreetError {
     let (address, reason) = (address.to_owned(), status.message().to_owned());
     match status.code() {
-        tonic::Code::FailedPrecondition => GreetError::Refused { address, reason },
+        tonic::Code::FailedPrecondition => {
+            GreetError::Refused { address, reason, notice: Bytes::copy_from_slice(status.details()) }
+        }
         _ => GreetError::Unreachable { address, reason },
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proto::raftcore::raft_server::Raft;
 use proto::raftcore::{Batch, BatchReceipt, Greeting, SnapshotChunk, SnapshotReceipt};
 use tokio::sync::Semaphore;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::{Gatekeeper, IDENTITY, Inbound, snapshot};
 
@@ -26,7 +26,7 @@ impl Service {
     fn admit(&self, identity: &[u8]) -> Result<(), Status> {
         self.gatekeeper.admit(identity).map_err(|reason| {
             tracing::warn!(reason, "a raft peer is refused");
-            Status::failed_precondition(reason)
+            Status::with_details(Code::FailedPrecondition, reason, self.gatekeeper.notice(identity))
         })
     }
 

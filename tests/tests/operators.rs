@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 use tests::cluster::{Cluster, Setup, eventually, http};
+use tokio::task::JoinSet;
 
 /// A snapshot, three elections and a split on a busy machine.
 const LONG: Duration = Duration::from_secs(120);
@@ -193,16 +194,12 @@ async fn of_several_who_switch_a_scheduler_at_once_one_did_it() -> Result<()> {
     let one = format!("{all}/balance-region-scheduler");
     let name = json!({"name": "balance-region-scheduler"}).to_string();
     for _ in 0..5 {
-        let takers = (0..6).map(|_| http::request(Method::DELETE, &one));
-        let statuses: Vec<StatusCode> =
-            futures::future::try_join_all(takers).await?.into_iter().map(|(status, _)| status).collect();
-        let removed = statuses.iter().filter(|status| **status == StatusCode::OK).count();
-        ensure!(removed == 1 && statuses.iter().all(|s| matches!(s.as_u16(), 200 | 404)), "{statuses:?}");
-        let givers = (0..6).map(|_| http::send(Method::POST, &all, &name));
-        let statuses: Vec<StatusCode> =
-            futures::future::try_join_all(givers).await?.into_iter().map(|(status, ..)| status).collect();
-        let created = statuses.iter().filter(|status| **status == StatusCode::OK).count();
-        ensure!(created == 1 && statuses.iter().all(|s| matches!(s.as_u16(), 200 | 400)), "{statuses:?}");
+        let statuses = at_once(Method::DELETE, &one, "").await?;
+        let removed = statuses.iter().filter(|status| **status == 200).count();
+        ensure!(removed == 1 && statuses.iter().all(|s| matches!(s, 200 | 404)), "{statuses:?}");
+        let statuses = at_once(Method::POST, &all, &name).await?;
+        let created = statuses.iter().filter(|status| **status == 200).count();
+        ensure!(created == 1 && statuses.iter().all(|s| matches!(s, 200 | 400)), "{statuses:?}");
     }
     cluster.passed()
 }
@@ -299,6 +296,16 @@ async fn check_kept(url: &str, store: u64) -> Result<()> {
     let settings = get("scheduler-config/balance-leader-scheduler/list").await?;
     ensure!(settings["batch"] == 9, "{settings}");
     Ok(())
+}
+
+/// The statuses of six requests at the same time.
+async fn at_once(method: Method, url: &str, body: &str) -> Result<Vec<u16>> {
+    let mut all = JoinSet::new();
+    for _ in 0..6 {
+        let (method, url, body) = (method.clone(), url.to_owned(), body.to_owned());
+        all.spawn(async move { Ok(http::send(method, &url, &body).await?.0.as_u16()) });
+    }
+    all.join_all().await.into_iter().collect()
 }
 
 /// What people see of what they can change.

@@ -25,6 +25,9 @@ impl Planner {
                 self.queue_store(id);
                 self.cluster.index.forget_led_by(id);
                 self.cluster.limits.forget(id);
+                if let Some(gone) = self.cluster.stores.get_mut(id) {
+                    gone.weights = StoreWeights::default();
+                }
             }
         }
         self.drop_plan();

@@ -35,10 +35,10 @@ use tracing::{error, info};
 
 pub use bootstrap::BadBootstrap;
 pub use buckets::{Buckets, Reported};
+pub(crate) use clock::wall_clock_ns;
 pub use load::{Depth, LoadView};
 pub use min_resolved::MinResolvedView;
 pub use operators::{OperatorRecord, OperatorStatus};
-pub(crate) use clock::wall_clock_ns;
 pub use requests::{
     AskOperator, AskSplit, CallError, HEARTBEATS_PER_BATCH_MAX, HeartbeatBatch, Reply, Request, StoreAnswer,
 };

@@ -325,7 +325,7 @@ async fn bad_input_changes_no_member() -> Result<()> {
         // The status that tikv/pd gives.
         (Method::DELETE, "members/id/123?force=true", "", 500, "etcdserver: member not found"),
         (Method::DELETE, "members/name/nobody", "", 404, "not found, pd: nobody"),
-        (Method::DELETE, "members/name/%FF", "", 400, ""),
+        (Method::DELETE, "members/name/%FF", "", 404, "not found, pd: \u{fffd}"),
         (Method::POST, "members/name/nobody", "{}", 404, "not found, pd: nobody"),
         (Method::POST, "members/name/pd-1", "", 400, "unexpected end of JSON input"),
         (Method::POST, "members/name/pd-1", "{\"leader-priority\": ", 400, "unexpected end of JSON input"),

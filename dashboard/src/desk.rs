@@ -21,8 +21,6 @@ use crate::unread::{Full, Unread};
 
 /// Names a request in its answer and, when it fails, in the log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Requests under way at once: they share one thread.
-const RUNNING_MAX: usize = 8;
 /// Requests that wait for a place. Fifty pages that are opened at once ask for some hundred files; more are told to come
 /// again.
 const WAITING_MAX: usize = 512;
@@ -50,15 +48,15 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Requests run on `runtime`, and their ids begin with `name`. One whose query holds `panic=<panic_word>` panics: for
-    /// tests.
-    pub fn new(runtime: Handle, name: String, panic_word: Option<String>) -> Self {
+    /// At most `places` requests run at once on `runtime`, and their ids begin with `name`. One whose query holds
+    /// `panic=<panic_word>` panics: for tests.
+    pub fn new(runtime: Handle, places: usize, name: String, panic_word: Option<String>) -> Self {
         Self {
             unread: Unread::new(runtime.clone(), UNREAD_KIB_MAX, READ_LIMIT),
             name,
             asked: AtomicU64::new(0),
             runtime,
-            running: Arc::new(Semaphore::new(RUNNING_MAX)),
+            running: Arc::new(Semaphore::new(places)),
             waiting: Semaphore::new(WAITING_MAX),
             panics: AtomicU64::new(0),
             shed: AtomicU64::new(0),

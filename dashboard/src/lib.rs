@@ -46,6 +46,12 @@ use stream::Streams;
 /// Where the page is.
 pub const PREFIX: &str = "/dashboard";
 
+/// Requests of the page's own routes under way at once: they share one thread.
+const OWN_MAX: usize = 8;
+/// The same of guarded routes: they wait for owners and for other members more than they work, and the verdict must find a
+/// place while others wait.
+const OTHERS_MAX: usize = 64;
+
 /// What a dashboard is told.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -93,10 +99,11 @@ impl Dashboard {
         let streams = Streams::new(era);
         let shared =
             Arc::new(Shared { lookout, tree: Tree::load(), streams, source, version: options.version });
-        let desk = |name: char| {
-            Arc::new(Desk::new(handle.clone(), format!("{name}{era:x}"), options.panic_word.clone()))
+        let desk = |places, name: char| {
+            let name = format!("{name}{era:x}");
+            Arc::new(Desk::new(handle.clone(), places, name, options.panic_word.clone()))
         };
-        Ok(Self { shared, desk: desk('p'), other_desk: desk('a'), options })
+        Ok(Self { shared, desk: desk(OWN_MAX, 'p'), other_desk: desk(OTHERS_MAX, 'a'), options })
     }
 
     /// All routes: `/pd/api/v2/{stores,operators,members,stats,stream,view,member}`, and the page.

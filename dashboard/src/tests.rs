@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use axum::Router;
 use axum::body::Body;
+use axum::routing::get;
 use futures::FutureExt;
 use futures::future::{BoxFuture, pending};
 use http::{Method, Request, Response, StatusCode};
@@ -416,6 +417,27 @@ async fn requests_that_hang_are_given_up_and_make_room() {
     assert!([StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE].contains(&member.0));
     assert!(bed.dashboard.counts().shed >= 8);
     assert_eq!(bed.get("/pd/api/v2/member").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn guarded_routes_that_wait_leave_places_for_others() {
+    let bed = Bed::new(options());
+    let routes = Router::new()
+        .route("/hang", get(|| async { pending::<&str>().await }))
+        .route("/quick", get(|| async { "quick" }));
+    let routes = bed.dashboard.guard(routes);
+    let ask = |path: &str| {
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        routes.clone().oneshot(request)
+    };
+    let hang = futures::future::join_all((0..16).map(|_| ask("/hang")));
+    let quick = tokio::select! {
+        biased;
+        _ = hang => panic!("what hangs was answered first"),
+        quick = ask("/quick") => quick.unwrap(),
+    };
+    assert_eq!(quick.status(), StatusCode::OK);
+    assert_eq!(quick.headers()["x-content-type-options"], "nosniff");
 }
 
 #[tokio::test]

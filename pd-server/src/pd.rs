@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use proto::eraftpb::ConfState;
 use raft_core::net::Peers;
-use raft_core::{BootTime, GroupConfig, Runtime, RuntimeConfig, Start};
+use raft_core::{BootTime, GroupConfig, Runtime, RuntimeConfig, Start, StateMachine};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -120,8 +120,7 @@ impl Pd {
         let (machine, view) = Machine::open(folder.state()).map_err(StartError::State)?;
         let clock = Arc::new(clock);
         let roster = Arc::new(Roster::new(&config, Arc::clone(&folder), view.clone(), Arc::clone(&clock)));
-        let others = roster.others().len() + roster.others_configured().count() + config.join.len();
-        check_clock(&config, others == 0, &view, &clock)?;
+        check_clock(&config, is_alone(&config, &roster, &machine.mark().conf_state), &view, &clock)?;
         let members = Members::new(Arc::clone(&roster));
         info!(
             name = config.name,
@@ -288,6 +287,20 @@ fn tell_what_is_odd(config: &Config, roster: &Roster) {
     }
 }
 
+/// Whether no other member can hold this one's clock back. The membership decides, where there is one; flags only count at
+/// the first start.
+fn is_alone(config: &Config, roster: &Roster, membership: &ConfState) -> bool {
+    let own = roster.own().id;
+    if !membership.voters.is_empty() {
+        let mut voters = membership.voters.iter().chain(&membership.voters_outgoing);
+        return voters.all(|id| *id == own.0);
+    }
+    match roster.agreement() {
+        Some(agreement) => agreement.members.iter().all(|member| member.member_id == own),
+        None => config.join.is_empty() && roster.others_configured().next().is_none(),
+    }
+}
+
 /// A member alone refuses a clock that is far ahead of what it last gave out (rule 6).
 fn check_clock(config: &Config, alone: bool, view: &View, clock: &WallClock) -> Result<(), StartError> {
     let Some(cluster_id) = view.cluster_id().filter(|_| alone && !config.accept_clock) else { return Ok(()) };
@@ -304,11 +317,35 @@ fn check_clock(config: &Config, alone: bool, view: &View, clock: &WallClock) -> 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use raft_core::{Committed, StateMachine};
+    use raft_core::Committed;
 
     use super::*;
     use crate::config::Flags;
     use crate::state::testing;
+
+    #[test]
+    fn alone_is_whose_group_has_no_other_voter() {
+        let dir = tempfile::tempdir().unwrap();
+        let flags = Flags {
+            name: Some("a".into()),
+            initial_cluster: Some("a=http://127.0.0.1:2380,b=http://127.0.0.1:3380".into()),
+            ..Flags::default()
+        };
+        let config = Config::load(&flags).unwrap();
+        let folder = Arc::new(DataFolder::open(&dir.path().join("data"), &config.name).unwrap());
+        let (_machine, view) = Machine::open(dir.path().join("state")).unwrap();
+        let roster = Roster::new(&config, folder, view, Arc::default());
+        let own = roster.own().id.0;
+        let alone = |voters: Vec<u64>, learners: Vec<u64>| {
+            is_alone(&config, &roster, &ConfState { voters, learners, ..ConfState::default() })
+        };
+        assert!(!alone(vec![], vec![]), "at the first start flags count");
+        assert!(alone(vec![own], vec![]), "whatever the command still names");
+        assert!(alone(vec![own], vec![own ^ 1]), "a learner, which may be dead");
+        assert!(!alone(vec![own, own ^ 1], vec![]));
+        roster.agree(vec![roster.identity().agreed_member()], true).unwrap();
+        assert!(alone(vec![], vec![]), "agreed to begin by itself");
+    }
 
     #[test]
     fn a_lone_member_does_not_believe_a_clock_far_ahead() {

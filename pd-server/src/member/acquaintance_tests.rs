@@ -24,6 +24,7 @@ const CLUSTER_ID: u64 = 7;
 struct Here {
     roster: Roster,
     machine: Machine,
+    clock: Arc<WallClock>,
     other: Member,
     _dir: TempDir,
 }
@@ -35,7 +36,8 @@ impl Here {
         let config = Config::load(&Flags::default()).unwrap();
         let folder = Arc::new(DataFolder::open(&dir.path().join("data"), &config.name).unwrap());
         let (machine, view) = Machine::open(dir.path().join("state")).unwrap();
-        let roster = Roster::new(&config, folder, view, Arc::new(WallClock::default()));
+        let clock = Arc::new(WallClock::default());
+        let roster = Roster::new(&config, folder, view, Arc::clone(&clock));
         let other = Identity {
             name: "pd-2".into(),
             member_id: 2,
@@ -45,7 +47,7 @@ impl Here {
         };
         let members = vec![roster.identity().agreed_member(), other.agreed_member()];
         roster.agree(members, true).unwrap();
-        let mut here = Self { roster, machine, other: other.member(), _dir: dir };
+        let mut here = Self { roster, machine, clock, other: other.member(), _dir: dir };
         let data = testing::puts(1, [(Bytes::from(keys::CLUSTER_ID), keys::encode_be(CLUSTER_ID))]);
         here.machine.apply(vec![Committed::Normal { index: 1, term: 1, data }]).unwrap();
         here.roster.reload();
@@ -143,7 +145,7 @@ fn word(here: &Here) -> Identity {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn who_applies_the_removal_of_a_member_that_it_is_greeting_is_not_removed_itself() {
     let (listener, address) = listener().await;
-    let Here { roster, mut machine, other, _dir } = Here::with_other(&address);
+    let Here { roster, mut machine, clock: _, other, _dir } = Here::with_other(&address);
     let roster = Arc::new(roster);
     let (asked, is_asked) = mpsc::channel();
     let (go, go_on) = mpsc::channel();
@@ -190,4 +192,24 @@ fn a_farewell_is_believed_from_whoever_has_the_cluster() {
     assert!(!here.is_removed());
     here.roster.meet(&stranger.to_bytes(), None).unwrap();
     assert!(here.is_removed());
+}
+
+#[test]
+fn only_a_voters_clock_holds_back_and_not_for_ever() {
+    let here = Here::with_other("127.0.0.1:1");
+    let own = here.roster.own().id.0;
+    let (group, status) = tokio::sync::watch::channel(GroupStatus::default());
+    here.roster.set_status(status);
+    let greet = |reading: Reading, voters: &[u64]| {
+        let conf_state = ConfState { voters: voters.to_vec(), learners: vec![2], ..ConfState::default() };
+        group.send_replace(GroupStatus { conf_state, ..GroupStatus::default() });
+        here.roster.meet(&identity_of(&here.other).to_bytes(), Some(reading)).unwrap();
+        here.clock.now_ms() < here.clock.unguarded_ms()
+    };
+    // An hour behind.
+    let slow = Reading { wall_ms: here.clock.unguarded_ms() - 3_600_000, at: BootTime::now() };
+    assert!(greet(slow, &[own, 2]), "a voter's");
+    assert!(!greet(slow, &[own]), "a learner's");
+    let mute_for_a_minute = Reading { at: BootTime(slow.at.0.saturating_sub(61_000_000_000)), ..slow };
+    assert!(!greet(mute_for_a_minute, &[own, 2]), "one that is not heard of any more");
 }

@@ -19,7 +19,7 @@ use super::{Member, MemberId, Members, service};
 use crate::config::MEMBERS_MAX;
 use crate::keys::Keys;
 use crate::leadership::{Leadership, NotLeader, Term, TransferError};
-use crate::state::{Kv, KvError, Txn};
+use crate::state::{Compare, Kv, KvError, Txn};
 
 /// How long a change may take to be agreed on. A healthy group needs a round trip; one without a quorum never agrees.
 const CHANGE_MAX: Duration = Duration::from_secs(5);
@@ -27,7 +27,8 @@ const CHANGE_MAX: Duration = Duration::from_secs(5);
 /// Pause before a change that came at a bad moment (another one under way, a hand-over) is tried again.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// How long those who would be left are waited for before a removal is refused: many heartbeats.
+/// How long a sign of life is waited for, of those who would be left before a removal is refused, of those who would vote
+/// before they do: many heartbeats.
 const SIGN_OF_LIFE_MAX: Duration = Duration::from_secs(1);
 
 /// How often a leader looks whether somebody has caught up.
@@ -142,10 +143,13 @@ impl Membership {
         let (term, keys) = self.lead().await?;
         let register = self.members.roster().register();
         if let Some(known) = judge_newcomer(&self.members.roster().identity(), &register, &newcomer)? {
-            return Ok(known);
+            // It would vote a second time in a term, or miss what it has acknowledged (rule 3).
+            let forgot = policy::has_part(&self.status(), known.id);
+            return if forgot { Err(has_forgotten(&known)) } else { Ok(known) };
         }
         let member = newcomer.member();
-        let records = register::put(&keys, &[(member.clone(), newcomer.incarnation.clone())]);
+        let records = register::put(&keys, &[(member.clone(), newcomer.incarnation.clone())])
+            .when(Compare::absent(keys.member(member.id.0)));
         self.change(term, &[(ConfChangeType::AddLearnerNode, member.id)], Some(records)).await?;
         self.members.roster().reload();
         info!(name = member.name, member_id = member.id.0, peer_urls = ?member.peer_urls, "member added, it learns");
@@ -158,6 +162,13 @@ impl Membership {
     /// # Errors
     /// This member does not lead, nobody has this id, or the group could not do without the member.
     pub async fn remove(&self, id: MemberId) -> Result<String, ChangeError> {
+        // A task of its own: who hangs up must not leave a leader's removal half done, with the lead moved.
+        let membership = self.clone();
+        let removal = tokio::spawn(async move { membership.remove_now(id).await });
+        removal.await.unwrap_or(Err(ChangeError::Slow))
+    }
+
+    async fn remove_now(&self, id: MemberId) -> Result<String, ChangeError> {
         let one = self.one.lock().await;
         let (term, keys) = self.lead().await?;
         let register = self.members.roster().register();
@@ -221,6 +232,13 @@ impl Membership {
         let promoted = policy::promotions(&status);
         if promoted.is_empty() {
             return Ok(());
+        }
+        let (begun, since) = (Instant::now(), BootTime::now());
+        while !policy::may_promote(&self.status(), &promoted, since) {
+            if begun.elapsed() >= SIGN_OF_LIFE_MAX {
+                return Ok(());
+            }
+            sleep(AGAIN).await;
         }
         let changes: Vec<_> = promoted.iter().map(|id| (ConfChangeType::AddNode, *id)).collect();
         self.change(term, &changes, None).await?;
@@ -342,6 +360,8 @@ impl Membership {
     async fn lead(&self) -> Result<(Term, Keys), ChangeError> {
         let term = self.leadership.serve().await?;
         let cluster_id = self.kv.cluster_id().ok_or(NotLeader)?;
+        // A ready leader has applied all that was changed before its term, and may not have looked yet.
+        self.members.roster().reload();
         Ok((term, Keys::new(cluster_id)))
     }
 
@@ -374,6 +394,13 @@ fn judge_newcomer(
             | Refusal::OtherInitialCluster { .. }),
         ) => return unwanted(refusal.to_string()),
     }
+    if let Some(known) = register.members.get(&MemberId(newcomer.member_id)) {
+        return unwanted(format!(
+            "member {} comes with id {}, which is that of member {}: its data folder is a copy; start it with an empty \
+             --data-dir",
+            newcomer.name, newcomer.member_id, known.member.name
+        ));
+    }
     if newcomer.peer_urls.is_empty() || newcomer.client_urls.is_empty() {
         return unwanted(format!("member {} names no peer URL or no client URL", newcomer.name));
     }
@@ -393,6 +420,17 @@ fn judge_newcomer(
         ));
     }
     Ok(None)
+}
+
+/// Refuses a member that was one and does not know it any more.
+fn has_forgotten(member: &Member) -> ChangeError {
+    let name = &member.name;
+    ChangeError::Unwanted(format!(
+        "member {name} with id {} votes or has acknowledged entries, and its data folder holds nothing of it: it is an old \
+         copy or has lost files. Replace it: on a living member run `pd-ctl member delete name {name}`, then start it with an \
+         empty --data-dir and --join",
+        member.id.0
+    ))
 }
 
 fn not_removable(why: NotRemovable, member: &Member, register: &Register) -> ChangeError {
@@ -458,6 +496,8 @@ mod tests {
         assert!(text.contains("http://pd2:2380 is that of member pd2"), "{text}");
         let text = refused(&Identity { client_urls: Vec::new(), ..identity("pd4", 4) }, &register);
         assert!(text.contains("names no peer URL or no client URL"), "{text}");
+        let text = refused(&identity("pd4", 2), &register);
+        assert!(text.contains("id 2, which is that of member pd2"), "{text}");
         let (_, full) = group(9);
         assert!(refused(&identity("pd10", 10), &full).contains("at most 9"));
     }

@@ -31,6 +31,10 @@ pub(crate) async fn join(roster: &Roster, urls: &[ServerUrl]) -> Result<Vec<Agre
         let mut reasons = BTreeSet::new();
         for url in candidates(&told, &mut reasons).await {
             let own = roster.own();
+            if own.client_urls.contains(&url) {
+                // Taken in and not told: it answers nobody yet, itself neither.
+                continue;
+            }
             let greeting = roster.identity().to_bytes();
             match ask_to_join(&url, own.peer_urls.clone(), &greeting).await {
                 Ok(members) => {

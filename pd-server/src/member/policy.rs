@@ -43,6 +43,23 @@ pub(crate) fn promotions(status: &GroupStatus) -> Vec<MemberId> {
     if ready.len() == wanted { ready } else { Vec::new() }
 }
 
+/// Whether these learners may vote now: each of them, and a majority of the voters with them, has answered what this leader
+/// sent after `since`. Who has just died looks as if it had caught up, and its vote would be missing from then on.
+pub(crate) fn may_promote(status: &GroupStatus, promoted: &[MemberId], since: BootTime) -> bool {
+    let voters = status.conf_state.voters.iter().copied();
+    let all: Vec<u64> = voters.chain(promoted.iter().map(|id| id.0)).collect();
+    let answering = all.iter().filter(|id| answers(status, **id, since)).count();
+    promoted.iter().all(|id| answers(status, id.0, since)) && answering > all.len() / 2
+}
+
+/// Whether a member has a part in what was decided so far: it votes, or has acknowledged something.
+pub(crate) fn has_part(status: &GroupStatus, id: MemberId) -> bool {
+    let conf = &status.conf_state;
+    conf.voters.contains(&id.0)
+        || conf.voters_outgoing.contains(&id.0)
+        || status.progress.iter().any(|p| p.id == id.0 && p.matched > 0)
+}
+
 /// Whether the group can do without a member: of those left a majority has answered what this leader sent after `since`.
 pub(crate) fn may_remove(status: &GroupStatus, id: MemberId, since: BootTime) -> Result<(), NotRemovable> {
     let voters = &status.conf_state.voters;
@@ -53,10 +70,8 @@ pub(crate) fn may_remove(status: &GroupStatus, id: MemberId, since: BootTime) ->
     if left.is_empty() {
         return Err(NotRemovable::LastVoter);
     }
-    let answers = |voter: u64| {
-        voter == status.id || status.progress.iter().any(|p| p.id == voter && p.answered >= since)
-    };
-    let silent: Vec<MemberId> = left.iter().copied().filter(|voter| !answers(*voter)).map(MemberId).collect();
+    let silent = left.iter().copied().filter(|voter| !answers(status, *voter, since));
+    let silent: Vec<MemberId> = silent.map(MemberId).collect();
     let needed = left.len() / 2 + 1;
     if left.len() - silent.len() < needed {
         return Err(NotRemovable::NoQuorum { left: left.len(), needed, silent });
@@ -75,6 +90,11 @@ pub(crate) fn wanted_leader(status: &GroupStatus, priorities: &BTreeMap<MemberId
             && priority(p.id) > own
     });
     able.max_by_key(|p| (priority(p.id), p.id)).map(|p| MemberId(p.id))
+}
+
+/// Whether a member has answered what this leader sent after `since`.
+fn answers(status: &GroupStatus, id: u64, since: BootTime) -> bool {
+    id == status.id || status.progress.iter().any(|p| p.id == id && p.answered >= since)
 }
 
 fn is_caught_up(progress: &Progress, status: &GroupStatus) -> bool {
@@ -143,6 +163,27 @@ mod tests {
         let mut on_its_way = status(&[1], &[2, 3], &[(2, 1_000, 0), (3, 1_000, 0)]);
         on_its_way.progress[1].snapshot = true;
         assert_eq!(promotions(&on_its_way), []);
+    }
+
+    #[test]
+    fn only_who_answers_from_now_on_is_promoted() {
+        let one = status(&[1], &[2, 3], &[(2, 1_000, 10), (3, 1_000, 500)]);
+        assert!(may_promote(&one, &ids(&[2, 3]), BootTime(99_500)));
+        assert!(!may_promote(&one, &ids(&[2, 3]), BootTime(99_501)), "3 may have died since");
+        // The voters must be able to take it, too: of five, with one dead and one silent, three answer.
+        let five = status(&[1, 6, 7], &[2, 3], &[(2, 1_000, 0), (3, 1_000, 0), (6, 0, 9_999), (7, 0, 9_999)]);
+        assert!(may_promote(&five, &ids(&[2, 3]), BootTime(99_900)));
+        let even = status(&[1, 6], &[2], &[(2, 1_000, 0), (6, 0, 9_999)]);
+        assert!(may_promote(&even, &ids(&[2]), BootTime(99_900)));
+        let four = status(&[1, 5, 6, 7], &[2], &[(2, 1_000, 0), (5, 0, 9_999), (6, 0, 9_999), (7, 0, 9_999)]);
+        assert!(!may_promote(&four, &ids(&[2]), BootTime(99_900)), "two of five");
+    }
+
+    #[test]
+    fn who_votes_or_has_acknowledged_has_a_part() {
+        let status = status(&[1, 2], &[3, 4], &[(2, 0, 0), (3, 1, 0), (4, 0, 0)]);
+        let parts: Vec<bool> = (1..=4).map(|id| has_part(&status, MemberId(id))).collect();
+        assert_eq!(parts, [true, true, true, false], "the last one was only taken in");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use raft_core::net::Gatekeeper;
-use raft_core::{Destination, GroupStatus, Role, Router};
+use raft_core::{BootTime, Destination, GroupStatus, Role, Router};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
@@ -25,7 +25,10 @@ use crate::{COMPATIBLE_VERSION, PD_GROUP};
 /// A leader counts a member as healthy that it heard of within this time: several of its heartbeats.
 pub(super) const HEALTHY_MS: u64 = 1_000;
 
-/// How often a member looks whether its own part in the group has changed, to log it.
+/// What another member's clock showed counts for this long: several greetings. Of a member that is gone it says nothing.
+const READING_MAX: Duration = Duration::from_secs(60);
+
+/// How often a member looks whether its own part in the group has changed, to log it, and whose clocks count.
 const PART_PAUSE: Duration = Duration::from_secs(1);
 
 /// All members; cheap to clone.
@@ -43,6 +46,7 @@ pub(crate) struct Roster {
     /// What the replicated state holds of members, as last read: many ask, and a read of the state may have to wait for
     /// writes.
     recorded: ArcSwap<Register>,
+    reloading: Mutex<()>,
     /// Learns what the others' clocks show.
     clock: Arc<WallClock>,
     /// The last greeting of each other member, by name. At most as many as there are members: others are refused.
@@ -122,10 +126,10 @@ impl Members {
     }
 
     /// Whether the member was heard of by the leader lately; `None` if this member cannot know (it does not lead).
-    /// Itself counts as healthy.
+    /// Itself counts as healthy until it was removed.
     pub fn healthy(&self, id: MemberId) -> Option<bool> {
         if id == self.roster.own.id {
-            return Some(true);
+            return Some(self.roster.removed.borrow().is_none());
         }
         let status = self.roster.status.get()?.borrow();
         match status.role {
@@ -197,6 +201,7 @@ impl Roster {
             initial: config.initial_cluster.clone(),
             folder,
             recorded: ArcSwap::from_pointee(Register::read(&view)),
+            reloading: Mutex::default(),
             view,
             clock,
             met: Mutex::default(),
@@ -276,12 +281,15 @@ impl Roster {
             }
             while let Err(_elapsed) = timeout(PART_PAUSE, changes.changed()).await {
                 self.tell_own_part(&mut voted);
+                self.judge_clock(&self.met.lock());
             }
         }
     }
 
     /// Takes a changed register into account: at once where this member has changed it.
     pub(crate) fn reload(&self) {
+        // Nobody stores what was read before another one's.
+        let _reloading = self.reloading.lock();
         let recorded = Register::read(&self.view);
         if **self.recorded.load() == recorded {
             return;
@@ -292,8 +300,7 @@ impl Roster {
         let had = met.len();
         met.retain(|_, met| register.members.contains_key(&MemberId(met.identity.member_id)));
         if met.len() < had {
-            let readings: Vec<Reading> = met.values().filter_map(|met| met.reading).collect();
-            self.clock.set_readings(&readings);
+            self.judge_clock(&met);
         }
         drop(met);
         self.refresh_addresses();
@@ -338,7 +345,12 @@ impl Roster {
             // The others refuse it all the same.
             error!(%error, "the data folder cannot keep that this member was removed");
         }
-        info!(name = self.own.name, member_id = self.own.id.0, ?told, "this member was removed from its group");
+        info!(
+            name = self.own.name,
+            member_id = self.own.id.0,
+            ?told,
+            "this member was removed from its group"
+        );
         self.removed.send_replace(Some(Removed { text, told }));
     }
 
@@ -386,8 +398,7 @@ impl Roster {
         });
         met.insert(theirs.name.clone(), Met { identity: theirs, reading });
         // At once, not when all have answered: a new leader waits for a majority.
-        let readings: Vec<Reading> = met.values().filter_map(|met| met.reading).collect();
-        self.clock.set_readings(&readings);
+        self.judge_clock(&met);
         drop(met);
         if news {
             self.refresh_addresses();
@@ -398,7 +409,25 @@ impl Roster {
 
     /// Whether enough clocks are known to hold back a wrong own one.
     pub(crate) fn is_clock_compared(&self) -> bool {
-        self.clock.is_compared(self.register().members.len())
+        self.clock
+            .is_compared(self.voters().map_or_else(|| self.register().members.len(), |voters| voters.len()))
+    }
+
+    /// Holds the own clock back by those of the other voters (rule 6): a learner decides nothing, its clock neither.
+    fn judge_clock(&self, met: &BTreeMap<String, Met>) {
+        let (voters, now) = (self.voters(), BootTime::now());
+        let counted = met
+            .values()
+            .filter(|met| voters.as_ref().is_none_or(|voters| voters.contains(&met.identity.member_id)));
+        let readings =
+            counted.filter_map(|met| met.reading).filter(|reading| now <= reading.at + READING_MAX);
+        self.clock.set_readings(&readings.collect::<Vec<_>>());
+    }
+
+    /// Who votes, once the group runs here and has told it.
+    fn voters(&self) -> Option<Vec<u64>> {
+        let voters = self.status.get()?.borrow().conf_state.voters.clone();
+        (!voters.is_empty()).then_some(voters)
     }
 
     /// What the others last said of themselves.

@@ -64,6 +64,8 @@ pub(crate) struct Group {
     ticks: u64,
     /// Vote requests are dropped until then (rule 1, item 8).
     silent_until: Option<BootTime>,
+    /// When the log last told that entries were lost here.
+    loss_told: Option<BootTime>,
     /// When each member was last heard.
     heard: Vec<(u64, BootTime)>,
     /// What the leader of a term last sent, by its own clock (rule 1, item 3).
@@ -154,6 +156,7 @@ impl Group {
             removed: Vec::new(),
             ticks: 0,
             silent_until: silent.then(|| env.now + surely(election)),
+            loss_told: None,
             heard: Vec::new(),
             leader_sent: LeaderSent::default(),
             proposals: Vec::new(),

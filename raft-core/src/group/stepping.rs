@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use proto::raftcore::Envelope;
 use raft::INVALID_INDEX;
@@ -10,6 +11,9 @@ use raft::eraftpb::{Message, MessageType};
 use super::{Group, LeaderSent};
 use crate::env::Env;
 use crate::{BootTime, convert};
+
+/// How often the log repeats that entries were lost: every heartbeat shows it.
+const LOSS_PAUSE: Duration = Duration::from_secs(10);
 
 /// What became of a message.
 pub(crate) enum Stepped {
@@ -60,7 +64,7 @@ impl Group {
     }
 
     /// Why a message must not reach raft-rs.
-    fn admit(&self, m: &Message, has_file: bool, env: &Env) -> Result<(), &'static str> {
+    fn admit(&mut self, m: &Message, has_file: bool, env: &Env) -> Result<(), &'static str> {
         let raft = &self.raw.raft;
         // raft-rs takes a message without a term for one of its own making.
         if m.from == raft::INVALID_ID || m.from == self.config.id || m.term == 0 {
@@ -90,13 +94,16 @@ impl Group {
             MessageType::MsgSnapshot if !has_file => Err("a snapshot comes with a file"),
             // raft-rs panics on it (rule 3): this member's log lost what it had acknowledged.
             MessageType::MsgHeartbeat if m.term >= raft.term && m.commit > raft.raft_log.last_index() => {
-                tracing::error!(
-                    group = self.id,
-                    id = self.config.id,
-                    commit = m.commit,
-                    last = raft.raft_log.last_index(),
-                    "the leader counts on entries that this log does not hold: were they lost?"
-                );
+                if self.loss_told.is_none_or(|at| env.now >= at + LOSS_PAUSE) {
+                    tracing::error!(
+                        group = self.id,
+                        id = self.config.id,
+                        commit = m.commit,
+                        last = raft.raft_log.last_index(),
+                        "the leader counts on entries that this log does not hold: were they lost?"
+                    );
+                    self.loss_told = Some(env.now);
+                }
                 Err("it commits what is not here")
             }
             MessageType::MsgAppend if !is_run(m) => Err("its entries do not follow on each other"),

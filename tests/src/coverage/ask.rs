@@ -30,12 +30,20 @@ pub async fn http(base: &str, list: &List) -> Result<Vec<bool>> {
             None => false,
             Some((method, path)) => {
                 let (status, _, body) = http::send(method.parse()?, &format!("{base}{path}"), "").await?;
-                let is_unknown = status == 404 && body.as_ref() == b"404 page not found\n";
-                !is_unknown && status != 405
+                !(status == 405 || status == 404 && is_unknown(&body))
             }
         });
     }
     Ok(present)
+}
+
+/// Whether this is what paths are answered that lead nowhere: tikv/pd's words, and an error of our own under v2.
+fn is_unknown(body: &[u8]) -> bool {
+    let ours = || serde_json::from_slice::<serde_json::Value>(body).ok();
+    body == b"404 page not found\n"
+        || ours().is_some_and(|error| {
+            error["message"].as_str().is_some_and(|text| text.contains("there is no route"))
+        })
 }
 
 /// Method and path that ask for a route; none for what another program or port serves.

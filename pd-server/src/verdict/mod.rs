@@ -84,6 +84,22 @@ struct Surveyed {
     maps: Vec<(MapRequest, Arc<KeyMap>)>,
 }
 
+/// An answer that the planner owes; however the task that waits for it ends, nothing is owed any more.
+struct Owed<'a>(&'a Mutex<Option<Instant>>);
+
+impl<'a> Owed<'a> {
+    fn since_now(asked: &'a Mutex<Option<Instant>>) -> Self {
+        *asked.lock() = Some(Instant::now());
+        Owed(asked)
+    }
+}
+
+impl Drop for Owed<'_> {
+    fn drop(&mut self) {
+        *self.0.lock() = None;
+    }
+}
+
 /// A key map, and what belongs to it.
 #[derive(Clone, Debug)]
 pub struct Mapped {
@@ -237,9 +253,13 @@ impl Verdicts {
             *self.surveyed.lock() = None;
             return;
         };
-        *self.asked.lock() = Some(Instant::now());
-        let standing = cluster.plan(|planner, now| planner.standing(now)).await;
-        *self.asked.lock() = None;
+        let owed = Owed::since_now(&self.asked);
+        let standing = tokio::select! {
+            standing = cluster.plan(|planner, now| planner.standing(now)) => standing,
+            // A planner that hangs beyond its term holds up no later one.
+            () = tenure.ended() => return,
+        };
+        drop(owed);
         let Ok(standing) = standing else { return };
         let kept =
             self.surveyed.lock().as_ref().filter(|s| s.term == tenure.term).map(|s| Arc::clone(&s.survey));

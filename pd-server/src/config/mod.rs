@@ -350,7 +350,7 @@ fn check_own_place(members: &[InitialMember], name: &str, advertised: &[ServerUr
     ))
 }
 
-fn check_name(name: &str) -> Result<(), String> {
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
     // A member's name is part of lists and paths.
     let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, ',' | '=' | '/');
     if name.is_empty() || name.len() > 255 || name.contains(bad) {

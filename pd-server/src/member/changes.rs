@@ -16,7 +16,7 @@ use super::identity::{Identity, Refusal};
 use super::policy::{self, NotRemovable};
 use super::register::{self, Register};
 use super::{Member, MemberId, Members, service};
-use crate::config::MEMBERS_MAX;
+use crate::config::{MEMBERS_MAX, ServerUrl, check_name};
 use crate::keys::Keys;
 use crate::leadership::{Leadership, NotLeader, Term, TransferError};
 use crate::state::{Compare, Kv, KvError, Txn};
@@ -401,10 +401,26 @@ fn judge_newcomer(
             newcomer.name, newcomer.member_id, known.member.name
         ));
     }
+    if let Err(reason) = check_name(&newcomer.name) {
+        return unwanted(reason);
+    }
     if newcomer.peer_urls.is_empty() || newcomer.client_urls.is_empty() {
         return unwanted(format!("member {} names no peer URL or no client URL", newcomer.name));
     }
+    for url in newcomer.peer_urls.iter().chain(&newcomer.client_urls) {
+        // Every client is told of it from then on.
+        if let Err(reason) = ServerUrl::parse(url) {
+            return unwanted(format!("member {} advertises {reason}", newcomer.name));
+        }
+    }
     for known in register.members.values() {
+        if let Some(url) = newcomer.client_urls.iter().find(|url| known.member.client_urls.contains(url)) {
+            let name = &known.member.name;
+            return unwanted(format!(
+                "client URL {url} is that of member {name}; choose another --advertise-client-urls, or remove {name} first \
+                 (pd-ctl member delete name {name})"
+            ));
+        }
         if let Some(url) = newcomer.peer_urls.iter().find(|url| known.member.peer_urls.contains(url)) {
             let name = &known.member.name;
             return unwanted(format!(
@@ -496,6 +512,16 @@ mod tests {
         assert!(text.contains("http://pd2:2380 is that of member pd2"), "{text}");
         let text = refused(&Identity { client_urls: Vec::new(), ..identity("pd4", 4) }, &register);
         assert!(text.contains("names no peer URL or no client URL"), "{text}");
+        let text = refused(
+            &Identity { client_urls: vec!["http://pd2:2379".into()], ..identity("pd4", 4) },
+            &register,
+        );
+        assert!(text.contains("http://pd2:2379 is that of member pd2"), "{text}");
+        let text =
+            refused(&Identity { client_urls: vec!["nonsense".into()], ..identity("pd4", 4) }, &register);
+        assert!(text.contains("member pd4 advertises") && text.contains("nonsense"), "{text}");
+        let text = refused(&identity("x/../\n<b>", 4), &register);
+        assert!(text.contains("is no name"), "{text}");
         let text = refused(&identity("pd4", 2), &register);
         assert!(text.contains("id 2, which is that of member pd2"), "{text}");
         let (_, full) = group(9);

@@ -38,7 +38,7 @@ pub async fn figures(server: &Target, cluster: Cluster) -> Result<Vec<Figure>> {
     println!("list: {bytes} bytes, {taken} timestamps meanwhile, the slowest took {longest:?}");
     ensure!(taken > 0 && longest < PAUSE_MAX, "timestamps stood still while the list was read");
     Ok(vec![
-        Figure { name: "list_1m_seconds", value: seconds, unit: "s", target: Goal::AtMost(20.0) },
+        Figure { name: "list_1m_seconds", value: seconds, unit: "s", target: Goal::AtMost(3.0) },
         Figure {
             name: "list_1m_extra_mb",
             value: extra as f64 / f64::from(1 << 20),

@@ -33,12 +33,9 @@ async fn with_all_ids_raised_by_1000_as_well() -> Result<()> {
 }
 
 #[test]
-fn every_recorded_answer_is_read_and_equals_itself() -> Result<()> {
+fn every_recorded_answer_is_understood() -> Result<()> {
     let rows = served::http()?;
     for row in &rows {
-        let recorded = masked(&row.answer, &recorded_names(), Raise(0));
-        let found = differences(&recorded, &recorded.clone());
-        ensure!(found.is_empty(), "n {}: {found:?}", row.n);
         // Numbers are written in other ways by other languages; all else must survive being read.
         let read = Answer::read(&row.answer.body);
         ensure!(

@@ -1,4 +1,5 @@
-//! What keys and values of labels look like: tikv/pd's rules, and a bound of their length.
+//! What keys and values of labels look like, of stores and in the configuration: tikv/pd's rules, and a bound of their
+//! length.
 
 /// Longest key or value, in bytes: that of a label of Kubernetes, from where most come, has some 300.
 const BYTES_MAX: usize = 512;
@@ -7,26 +8,26 @@ const BYTES_MAX: usize = 512;
 ///
 /// # Errors
 /// Another form; the text tells it.
-pub(super) fn check_key(key: &str) -> Result<(), String> {
+pub(crate) fn check_key(key: &str) -> Result<(), String> {
     check_length("key", key)?;
     let bare = key.strip_prefix('$').unwrap_or(key);
     let ends = |end: Option<char>| end.is_some_and(|c| c.is_ascii_alphanumeric());
     if bare.chars().all(is_inner) && ends(bare.chars().next()) && ends(bare.chars().last()) {
         return Ok(());
     }
-    Err(format!("{key:?} does not match format \"^[$]?[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?$\""))
+    Err(format!("{key} does not match format \"^[$]?[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?$\""))
 }
 
 /// A value is letters, digits and `-_./`, or empty.
 ///
 /// # Errors
 /// Another form; the text tells it.
-pub(super) fn check_value(value: &str) -> Result<(), String> {
+pub(crate) fn check_value(value: &str) -> Result<(), String> {
     check_length("value", value)?;
     if value.chars().all(is_inner) {
         return Ok(());
     }
-    Err(format!("{value:?} does not match format \"^[-A-Za-z0-9_./]*$\""))
+    Err(format!("{value} does not match format \"^[-A-Za-z0-9_./]*$\""))
 }
 
 fn check_length(what: &str, text: &str) -> Result<(), String> {

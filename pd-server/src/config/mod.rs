@@ -12,7 +12,7 @@ mod flags;
 pub(crate) mod fuzz;
 pub mod items;
 mod kind;
-mod label;
+pub(crate) mod label;
 mod online;
 mod origin;
 mod own;

@@ -18,6 +18,7 @@ use super::query::{self, Query};
 use super::store_view::{StoreView, view};
 use super::{bootstrapped, json, json_body, not_leader};
 use crate::cluster::{CallError, Cluster, LabelChange, StoreRecord, StoreRefusal};
+use crate::config::label;
 use crate::grpc::Gate;
 
 /// Labels that one request may bring: a store has a handful.
@@ -186,7 +187,7 @@ async fn delete_label(State(gate): State<Gate>, Path(id): Path<String>, body: By
         Ok(key) => key,
         Err(malformed) => return json::bad_body(&malformed),
     };
-    if let Err(text) = check_key(&key) {
+    if let Err(text) = label::check_key(&key) {
         return json::bad_request(&text);
     }
     let done = format!("The label {key} is deleted for store {id}.");
@@ -236,31 +237,14 @@ fn read_labels(given: Map<String, Value>) -> Result<Vec<metapb::StoreLabel>, Str
         return Err(format!("{} labels are given; at most {LABELS_MAX} are taken", given.len()));
     }
     let read = |(key, value): (String, Value)| {
-        check_key(&key)?;
+        label::check_key(&key)?;
         let Value::String(value) = value else {
             return Err(format!("label {key}: the value must be a string, not {value}"));
         };
-        if value.chars().all(is_inner) {
-            Ok(metapb::StoreLabel { key, value })
-        } else {
-            Err(format!("{value} does not match format \"^[-A-Za-z0-9_./]*$\""))
-        }
+        label::check_value(&value)?;
+        Ok(metapb::StoreLabel { key, value })
     };
     given.into_iter().map(read).collect()
-}
-
-/// A key is letters, digits and `-_./` between two of the first two kinds, perhaps behind a `$`.
-fn check_key(key: &str) -> Result<(), String> {
-    let bare = key.strip_prefix('$').unwrap_or(key);
-    let ends = |end: Option<char>| end.is_some_and(|c| c.is_ascii_alphanumeric());
-    if bare.chars().all(is_inner) && ends(bare.chars().next()) && ends(bare.chars().last()) {
-        return Ok(());
-    }
-    Err(format!("{key} does not match format \"^[$]?[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?$\""))
-}
-
-fn is_inner(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/')
 }
 
 fn refused(error: &CallError, gate: &Gate) -> Response<Body> {
@@ -299,7 +283,8 @@ async fn summaries(cluster: &Cluster) -> Result<BTreeMap<u64, StoreSummary>, Cal
 
 #[cfg(test)]
 mod tests {
-    use super::{check_key, read_labels};
+    use super::read_labels;
+    use crate::config::label::check_key;
     use serde_json::json;
 
     #[test]
@@ -313,6 +298,7 @@ mod tests {
         let read = |value| read_labels(serde_json::from_value(json!({ "zone": value })).unwrap());
         assert_eq!(read(json!("")).unwrap()[0].key, "zone");
         assert_eq!(read(json!("<b>")).unwrap_err(), "<b> does not match format \"^[-A-Za-z0-9_./]*$\"");
+        assert!(read(json!("v".repeat(513))).unwrap_err().contains("at most 512 bytes"));
         assert_eq!(read(json!(3)).unwrap_err(), "label zone: the value must be a string, not 3");
     }
 }
